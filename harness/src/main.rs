@@ -1,0 +1,3 @@
+//! The `sae` command.
+
+fn main() {}

@@ -1,0 +1,124 @@
+//! Who carries the operations out.
+//!
+//! One trait, four implementors, chosen at run time:
+//!
+//! | backend | product | what follows it |
+//! | --- | --- | --- |
+//! | `fused` | own micro-kernels | in the tile, before it leaves the first-level cache |
+//! | `openblas` | `cblas_sgemm` | the same vectorised epilogue, as a pass of its own |
+//! | `matrixmultiply` | `matrixmultiply::sgemm` | the same vectorised epilogue, as a pass of its own |
+//! | `naive` | plain loops, f32 or f64 | plain loops: the definition of correct |
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::isa::Isa;
+use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, UpdateVector, WeightGrad};
+
+/// The operations of a training step. Every operand is checked before anything is written; after an error all outputs
+/// are as they were.
+///
+/// A backend owns its scratch memory, which grows to what the largest call needs and stays: hence `&mut self`. Use one
+/// backend a thread of control; each may itself run on many threads.
+pub trait Backend<T = f32>: Send {
+    /// Which one this is.
+    fn kind(&self) -> BackendKind;
+
+    /// The instruction set its own code runs on.
+    fn isa(&self) -> Isa;
+
+    /// The panel width it works fastest in; `None` for row-major.
+    fn panel(&self) -> Option<usize>;
+
+    /// `c = a·b` or `aᵀ·b`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    fn gemm(&mut self, op: Gemm<'_, T>) -> Result;
+
+    /// `h = f(x·w + bias)` and its column sums.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    fn encode(&mut self, op: Encode<'_, T>) -> Result;
+
+    /// `x_hat = g(h·w + bias)`, the loss and its gradient.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::BceActivation`].
+    fn decode(&mut self, op: Decode<'_, T>) -> Result;
+
+    /// `delta_hid = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    fn hidden_delta(&mut self, op: HiddenDelta<'_, T>) -> Result;
+
+    /// `aᵀ·delta`, stored or applied.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
+    fn weight_grad(&mut self, op: WeightGrad<'_, T>) -> Result;
+
+    /// An optimiser's step on a vector.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
+    fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result;
+}
+
+/// A backend's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// Own fused kernels.
+    Fused,
+    /// The system's OpenBLAS.
+    OpenBlas,
+    /// The matrixmultiply crate.
+    MatrixMultiply,
+    /// Plain loops.
+    Naive,
+}
+
+impl BackendKind {
+    /// Every backend.
+    pub const ALL: [Self; 4] = [Self::Fused, Self::OpenBlas, Self::MatrixMultiply, Self::Naive];
+
+    /// The name `--backend` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fused => "fused",
+            Self::OpenBlas => "openblas",
+            Self::MatrixMultiply => "matrixmultiply",
+            Self::Naive => "naive",
+        }
+    }
+
+    /// Whether this build contains it.
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::OpenBlas => cfg!(feature = "openblas"),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> std::result::Result<Self, Error> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| Error::Unknown {
+            what: "backend",
+            found: name.to_owned(),
+            expected: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}

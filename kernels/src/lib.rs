@@ -1,0 +1,18 @@
+//! Fused, batched GEMM + bias + activation for sparse autoencoders, forward and backward, on explicit SIMD.
+
+mod backend;
+mod error;
+mod isa;
+mod layout;
+mod matrix;
+pub mod ops;
+mod real;
+mod view;
+
+pub use backend::{Backend, BackendKind};
+pub use error::Error;
+pub use isa::{ISA_VARIABLE, Isa};
+pub use layout::Layout;
+pub use matrix::{AlignedVec, Matrix};
+pub use real::Real;
+pub use view::{MatMut, MatRef};

@@ -1,0 +1,174 @@
+//! The optimisers' rules, with PyTorch's meaning and defaults.
+//!
+//! With `g` the gradient, `λ` the weight decay and `t` the step, counted from 1:
+//!
+//! | rule | `g ← g + λ·w`, except AdamW |
+//! | --- | --- |
+//! | SGD | `w ← w − lr·g` |
+//! | momentum | `m ← μ·m + g`, `w ← w − lr·m` |
+//! | RMSprop | `v ← α·v + (1−α)·g²`, `w ← w − lr·g/(√v + ε)` |
+//! | Adam | `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `w ← w − lr/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε)` |
+//! | AdamW | `w ← w·(1 − lr·λ)`, then Adam's step with the plain `g` |
+
+use crate::real::Real;
+
+/// What an optimiser does with a gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule<T = f32> {
+    /// Gradient descent.
+    Sgd,
+    /// Gradient descent with a momentum buffer (no dampening, not Nesterov's).
+    Momentum {
+        /// μ.
+        momentum: T,
+    },
+    /// Division by a running root mean square.
+    RmsProp {
+        /// Decay of the running mean.
+        alpha: T,
+        /// ε.
+        eps: T,
+    },
+    /// Adaptive moments; weight decay is part of the gradient.
+    Adam {
+        /// Decay of the first moment.
+        beta1: T,
+        /// Decay of the second moment.
+        beta2: T,
+        /// ε.
+        eps: T,
+    },
+    /// Adaptive moments with decoupled weight decay.
+    AdamW {
+        /// Decay of the first moment.
+        beta1: T,
+        /// Decay of the second moment.
+        beta2: T,
+        /// ε.
+        eps: T,
+    },
+}
+
+impl<T: Real> Rule<T> {
+    /// PyTorch's momentum, 0.9.
+    pub fn momentum() -> Self {
+        Self::Momentum { momentum: T::from_f64(0.9) }
+    }
+
+    /// PyTorch's RMSprop: α 0.99, ε 1e-8.
+    pub fn rmsprop() -> Self {
+        Self::RmsProp { alpha: T::from_f64(0.99), eps: T::from_f64(1e-8) }
+    }
+
+    /// PyTorch's Adam: β₁ 0.9, β₂ 0.999, ε 1e-8.
+    pub fn adam() -> Self {
+        Self::Adam { beta1: T::from_f64(0.9), beta2: T::from_f64(0.999), eps: T::from_f64(1e-8) }
+    }
+
+    /// PyTorch's AdamW: β₁ 0.9, β₂ 0.999, ε 1e-8.
+    pub fn adamw() -> Self {
+        Self::AdamW { beta1: T::from_f64(0.9), beta2: T::from_f64(0.999), eps: T::from_f64(1e-8) }
+    }
+
+    /// Every rule with its defaults.
+    pub fn all() -> [Self; 5] {
+        [Self::Sgd, Self::momentum(), Self::rmsprop(), Self::adam(), Self::adamw()]
+    }
+
+    /// Its name in configs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Momentum { .. } => "momentum",
+            Self::RmsProp { .. } => "rmsprop",
+            Self::Adam { .. } => "adam",
+            Self::AdamW { .. } => "adamw",
+        }
+    }
+
+    /// Whether it keeps a first moment or momentum buffer (`m`).
+    pub const fn keeps_m(&self) -> bool {
+        matches!(self, Self::Momentum { .. } | Self::Adam { .. } | Self::AdamW { .. })
+    }
+
+    /// Whether it keeps a second moment (`v`).
+    pub const fn keeps_v(&self) -> bool {
+        matches!(self, Self::RmsProp { .. } | Self::Adam { .. } | Self::AdamW { .. })
+    }
+}
+
+/// A rule with the numbers of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyper<T = f32> {
+    /// The rule.
+    pub rule: Rule<T>,
+    /// Learning rate.
+    pub lr: T,
+    /// Weight decay λ: added to the gradient as λ·w, decoupled for AdamW.
+    pub decay: T,
+    /// Steps taken, this one included (1 for the first).
+    pub step: u64,
+}
+
+/// A [`Hyper`] reduced to what an element's update needs, computed once a call, in f64.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coefficients<T> {
+    pub(crate) lr: T,
+    /// λ where it is part of the gradient.
+    pub(crate) decay: T,
+    /// `1 − lr·λ` where it is decoupled, else 1.
+    pub(crate) shrink: T,
+    /// μ or β₁.
+    pub(crate) m_keep: T,
+    /// `1 − β₁`.
+    pub(crate) m_take: T,
+    /// α or β₂.
+    pub(crate) v_keep: T,
+    /// `1 − α` or `1 − β₂`.
+    pub(crate) v_take: T,
+    /// `1/√(1 − β₂ᵗ)`.
+    pub(crate) v_scale: T,
+    pub(crate) eps: T,
+}
+
+impl<T: Real> Hyper<T> {
+    pub(crate) fn coefficients(&self) -> Coefficients<T> {
+        let (lr, decay) = (self.lr.to_f64(), self.decay.to_f64());
+        let mut c = Coefficients {
+            lr: self.lr,
+            decay: self.decay,
+            shrink: T::ONE,
+            m_keep: T::ZERO,
+            m_take: T::ZERO,
+            v_keep: T::ZERO,
+            v_take: T::ZERO,
+            v_scale: T::ONE,
+            eps: T::ZERO,
+        };
+        match self.rule {
+            Rule::Sgd => {}
+            Rule::Momentum { momentum } => c.m_keep = momentum,
+            Rule::RmsProp { alpha, eps } => {
+                c.v_keep = alpha;
+                c.v_take = T::from_f64(1.0 - alpha.to_f64());
+                c.eps = eps;
+            }
+            Rule::Adam { beta1, beta2, eps } | Rule::AdamW { beta1, beta2, eps } => {
+                let (b1, b2) = (beta1.to_f64(), beta2.to_f64());
+                let t = self.step as f64;
+                c.lr = T::from_f64(lr / (1.0 - b1.powf(t)));
+                c.m_keep = beta1;
+                c.m_take = T::from_f64(1.0 - b1);
+                c.v_keep = beta2;
+                c.v_take = T::from_f64(1.0 - b2);
+                c.v_scale = T::from_f64(1.0 / (1.0 - b2.powf(t)).sqrt());
+                c.eps = eps;
+            }
+        }
+        if matches!(self.rule, Rule::AdamW { .. }) {
+            c.shrink = T::from_f64(1.0 - lr * decay);
+            c.decay = T::ZERO;
+        }
+        c
+    }
+}

@@ -1,0 +1,121 @@
+//! One small vector trait, instantiated per instruction set.
+//!
+//! A value of a type that implements [`Simd`] is a token: only detection makes one, so holding it proves that the
+//! processor has the instructions, and every method that touches no memory is safe.
+//!
+//! Code generic over the trait is `#[inline(always)]` down to the intrinsics and becomes machine code for one
+//! instruction set where a [`Task`] is handed to [`Simd::vectorize`]: that function alone carries the `target_feature`.
+//!
+//! Each method is one IEEE-754 operation, rounded once, the same on every instruction set; `min` and `max` return their
+//! second operand where the first is not smaller (larger). Sequences of them therefore give the same bits everywhere.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
+
+use crate::isa::Isa;
+
+/// Code to be compiled for one instruction set: a closure that is generic over the token it is given.
+///
+/// `run` must be `#[inline(always)]`, or it is compiled without the instructions.
+pub(crate) trait Task {
+    type Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Vectors of f32 of one instruction set.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Its name.
+    const ISA: Isa;
+    /// f32 lanes of a vector.
+    const LANES: usize;
+    /// f32 lanes.
+    type F: Copy;
+    /// As many i32 lanes.
+    type I: Copy;
+    /// As many truth values.
+    type M: Copy;
+
+    /// The token, where the processor has the instructions.
+    fn new() -> Option<Self>;
+
+    /// Runs `task` in a function compiled for this instruction set.
+    fn vectorize<T: Task>(self, task: T) -> T::Output;
+
+    /// # Safety
+    /// `LANES` elements at `p` are readable.
+    unsafe fn load(self, p: *const f32) -> Self::F;
+    /// # Safety
+    /// `LANES` elements at `p` are writable.
+    unsafe fn store(self, p: *mut f32, v: Self::F);
+    /// The first `n` lanes (at most `LANES`), zero in the others. Nothing behind them is touched.
+    /// # Safety
+    /// `n` elements at `p` are readable.
+    unsafe fn load_partial(self, p: *const f32, n: usize) -> Self::F;
+    /// Only the first `n` lanes (at most `LANES`). Nothing behind them is touched.
+    /// # Safety
+    /// `n` elements at `p` are writable.
+    unsafe fn store_partial(self, p: *mut f32, v: Self::F, n: usize);
+
+    fn splat(self, x: f32) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// `a·b + c`, rounded once.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c − a·b`, rounded once.
+    fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a` where `a < b`, else `b`.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a` where `a > b`, else `b`.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The sign bit cleared.
+    fn abs(self, a: Self::F) -> Self::F;
+    /// The sign bit flipped.
+    fn neg(self, a: Self::F) -> Self::F;
+    /// `magnitude` (sign bit clear) with the sign bit of `sign`.
+    fn copysign(self, magnitude: Self::F, sign: Self::F) -> Self::F;
+
+    fn lt(self, a: Self::F, b: Self::F) -> Self::M;
+    fn gt(self, a: Self::F, b: Self::F) -> Self::M;
+    fn eq(self, a: Self::F, b: Self::F) -> Self::M;
+    /// `yes` where the mask is true, else `no`.
+    fn select(self, mask: Self::M, yes: Self::F, no: Self::F) -> Self::F;
+
+    fn bits(self, a: Self::F) -> Self::I;
+    fn from_bits(self, a: Self::I) -> Self::F;
+    fn splat_i(self, x: i32) -> Self::I;
+    /// Wrapping.
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping.
+    fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Bits shifted left by N, zeros in.
+    fn shl_i<const N: i32>(self, a: Self::I) -> Self::I;
+    /// Bits shifted right by N, sign in.
+    fn shr_i<const N: i32>(self, a: Self::I) -> Self::I;
+    /// The nearest f32.
+    fn to_float(self, a: Self::I) -> Self::F;
+    /// `a·2ⁿ`, rounded once, subnormal and infinite results included. `n` holds whole numbers, |n| ≤ 300.
+    fn scale(self, a: Self::F, n: Self::F) -> Self::F;
+
+    /// Transposes a `LANES × LANES` block: row r of the result is column r of the source.
+    /// # Safety
+    /// `LANES` rows of `LANES` elements, `src_stride` apart, are readable at `src`, and as many, `dst_stride` apart,
+    /// writable at `dst`. The blocks do not overlap.
+    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize);
+}
