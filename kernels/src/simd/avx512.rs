@@ -15,19 +15,6 @@ fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
-/// A safe wrapper of intrinsics that touch no memory.
-macro_rules! op {
-    ($(fn $name:ident($($arg:ident: $t:ty),*) -> $r:ty { $body:expr })*) => {
-        $(
-            #[inline(always)]
-            fn $name(self, $($arg: $t),*) -> $r {
-                // SAFETY: the token proves the instructions; no memory is touched.
-                unsafe { $body }
-            }
-        )*
-    };
-}
-
 impl Simd for Avx512 {
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 16;

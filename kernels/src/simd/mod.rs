@@ -9,6 +9,24 @@
 //! Each method is one IEEE-754 operation, rounded once, the same on every instruction set; `min` and `max` return their
 //! second operand where the first is not smaller (larger). Sequences of them therefore give the same bits everywhere.
 
+// Where an instruction set is enabled for the whole build, its intrinsics are safe and their blocks superfluous.
+#![allow(unused_unsafe, reason = "whether a block is needed depends on the build's target features")]
+
+/// Methods that wrap intrinsics which touch no memory.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! op {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $t:ty),*) -> $r:ty { $body:expr })*) => {
+        $(
+            #[inline(always)]
+            $(#[$meta])*
+            fn $name(self, $($arg: $t),*) -> $r {
+                // SAFETY: the token proves the instructions; no memory is touched.
+                unsafe { $body }
+            }
+        )*
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -16,6 +34,8 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -25,7 +45,27 @@ pub(crate) use avx512::Avx512;
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 
+use crate::error::Error;
 use crate::isa::Isa;
+
+/// Runs `task` on the instruction set `isa`.
+///
+/// # Errors
+/// [`Error::IsaUnavailable`].
+pub(crate) fn dispatch<T: Task>(isa: Isa, task: T) -> Result<T::Output, Error> {
+    let missing = || isa.require().err().unwrap_or(Error::IsaUnavailable { wanted: isa, available: String::new() });
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => Ok(Avx512::new().ok_or_else(missing)?.vectorize(task)),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => Ok(Avx2::new().ok_or_else(missing)?.vectorize(task)),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => Ok(Neon::new().ok_or_else(missing)?.vectorize(task)),
+        Isa::Portable => Ok(Portable::new().ok_or_else(missing)?.vectorize(task)),
+        #[allow(unreachable_patterns, reason = "which instruction sets are left depends on the target")]
+        _ => Err(missing()),
+    }
+}
 
 /// Code to be compiled for one instruction set: a closure that is generic over the token it is given.
 ///
@@ -110,8 +150,25 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shr_i<const N: i32>(self, a: Self::I) -> Self::I;
     /// The nearest f32.
     fn to_float(self, a: Self::I) -> Self::F;
-    /// `a·2ⁿ`, rounded once, subnormal and infinite results included. `n` holds whole numbers, |n| ≤ 300.
-    fn scale(self, a: Self::F, n: Self::F) -> Self::F;
+    /// `a·2ⁿ`, rounded once, subnormal and infinite results included. `n` holds whole numbers, |n| ≤ 252.
+    ///
+    /// By default `(a·2ᵖ)·2^q` with `q` = `n` clamped to the exponents of normal numbers and `p = n − q`. Where `p` is not
+    /// 0, `q` is an end of that range: for `q = 127` the first product is exact or infinite, and for `q = −126` a first
+    /// product small enough to be rounded ends, as the true result does, far below the smallest subnormal.
+    #[inline(always)]
+    fn scale(self, a: Self::F, n: Self::F) -> Self::F {
+        let q = self.min(self.max(n, self.splat(-126.0)), self.splat(127.0));
+        let p = self.sub(n, q);
+        self.mul(self.mul(a, self.power_of_two(p)), self.power_of_two(q))
+    }
+
+    /// `2ⁿ`; `n` holds whole numbers, −126 ≤ n ≤ 127.
+    ///
+    /// `n + 127`, the exponent field, is left in the low bits of `n + (2²³ + 127)`; the rest of its bits shift out.
+    #[inline(always)]
+    fn power_of_two(self, n: Self::F) -> Self::F {
+        self.from_bits(self.shl_i::<23>(self.bits(self.add(n, self.splat(8_388_735.0)))))
+    }
 
     /// Transposes a `LANES × LANES` block: row r of the result is column r of the source.
     /// # Safety
