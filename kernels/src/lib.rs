@@ -4,6 +4,7 @@ mod backend;
 mod error;
 mod isa;
 mod layout;
+pub mod math;
 mod matrix;
 pub mod ops;
 mod real;

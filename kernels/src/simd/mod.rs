@@ -137,6 +137,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::M, yes: Self::F, no: Self::F) -> Self::F;
 
     fn bits(self, a: Self::F) -> Self::I;
+    #[allow(clippy::wrong_self_convention, reason = "self is the token, not the value")]
     fn from_bits(self, a: Self::I) -> Self::F;
     fn splat_i(self, x: i32) -> Self::I;
     /// Wrapping.

@@ -1,0 +1,37 @@
+//! The exponential function, and its parts for the functions built on it.
+
+use super::{LN2_HI, LN2_LO, polynomial};
+use crate::simd::Simd;
+
+/// `eˣ`: 0 below −103.97, subnormal below −87.33, ∞ above 88.72.
+///
+/// With `n` the whole number nearest to `x/ln 2` and `r = x − n·ln 2`, `eˣ = 2ⁿ·eʳ` (W. J. Cody and W. Waite, *Software
+/// Manual for the Elementary Functions*, 1980).
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    // Beyond these the result is 0 or ∞ already, and `n` stays where `scale` is defined. A NaN passes.
+    let x = s.min(s.splat(89.0), s.max(s.splat(-104.0), x));
+    let (p, n) = parts(s, x);
+    s.scale(p, n)
+}
+
+/// `e^−|x|`.
+#[inline(always)]
+pub(super) fn exp_neg_abs<S: Simd>(s: S, x: S::F) -> S::F {
+    let (p, n) = parts(s, s.max(s.splat(-104.0), s.neg(s.abs(x))));
+    s.scale(p, n)
+}
+
+/// `eʳ` and `n` for −104 ≤ x ≤ 89, |n| ≤ 150.
+///
+/// `x·log₂e` is rounded to a whole number by adding 1.5·2²³, where f32 has no fractions. `eʳ = 1 + r + r²·q(r)` with `q` of
+/// degree 4; relative error on |r| ≤ ½·ln 2 before rounding 2⁻²⁸.
+#[inline(always)]
+pub(super) fn parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+    let magic = s.splat(12_582_912.0);
+    let n = s.sub(s.mul_add(x, s.splat(std::f32::consts::LOG2_E), magic), magic);
+    let r = s.neg_mul_add(n, s.splat(LN2_HI), x);
+    let r = s.neg_mul_add(n, s.splat(LN2_LO), r);
+    let p = polynomial(s, r, [0.001_382_089_5, 0.008_368_671, 0.041_668_262, 0.166_665_21, 0.499_999_94, 1.0, 1.0]);
+    (p, n)
+}

@@ -1,0 +1,83 @@
+//! The functions over slices.
+
+use super::vector;
+use crate::error::{Error, expect};
+use crate::isa::Isa;
+use crate::simd::{Simd, Task, dispatch};
+
+/// A function of one vector.
+trait Elementwise: Copy {
+    fn eval<S: Simd>(self, s: S, x: S::F) -> S::F;
+}
+
+/// `out[i] = f(x[i])`; both have the same length.
+struct Apply<'a, E> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    function: E,
+}
+
+impl<E: Elementwise> Task for Apply<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, out, function } = self;
+        let len = x.len().min(out.len());
+        let whole = len - len % S::LANES;
+        let mut i = 0;
+        while i < whole {
+            // SAFETY: LANES elements from `i` end at or before `whole`, which is inside both slices.
+            unsafe { s.store(out.as_mut_ptr().add(i), function.eval(s, s.load(x.as_ptr().add(i)))) }
+            i += S::LANES;
+        }
+        if whole < len {
+            // SAFETY: the `len − whole` elements from `whole` are inside both slices, and fewer than LANES.
+            unsafe {
+                let v = s.load_partial(x.as_ptr().add(whole), len - whole);
+                s.store_partial(out.as_mut_ptr().add(whole), function.eval(s, v), len - whole);
+            }
+        }
+    }
+}
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// An element's result depends on nothing but the element: not on the length, its place, or `isa` (see the module
+            /// for the portable tier's exemption).
+            ///
+            /// # Errors
+            /// [`Error::Shape`] where `x` and `out` differ in length, [`Error::IsaUnavailable`] where the processor lacks `isa`.
+            pub fn $name(isa: Isa, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
+                #[derive(Clone, Copy)]
+                struct Function;
+                impl Elementwise for Function {
+                    #[inline(always)]
+                    fn eval<S: Simd>(self, s: S, x: S::F) -> S::F {
+                        vector::$name(s, x)
+                    }
+                }
+                expect("out", "length", out.len(), x.len(), "the length of x")?;
+                dispatch(isa, Apply { x, out, function: Function })
+            }
+        )*
+    };
+}
+
+functions! {
+    /// `out[i] = e^x[i]`: 0 below −103.97, subnormal below −87.33, ∞ above 88.72.
+    exp
+    /// `out[i] = ln x[i]`: −∞ at ±0, NaN below.
+    log
+    /// `out[i] = 1 / (1 + e^−x[i])`: ½ exactly at ±0, 0 below −103.97, subnormal below −87.33, 1 above 16.64.
+    sigmoid
+    /// `out[i] = tanh x[i]`: ±0 at ±0, ±1 beyond 9.01.
+    tanh
+    /// `out[i] = ln(1 + x[i])`: ±0 at ±0, −∞ at −1, NaN below.
+    log1p
+    /// `out[i] = ln(1 + e^x[i])`: 0 below −103.97.
+    softplus
+}
