@@ -69,6 +69,18 @@ pub enum Error {
         /// The instruction set that was selected.
         isa: Isa,
     },
+    /// A dimension or stride beyond what a foreign library's interface can say.
+    #[error("{operand}: a dimension or stride is {found}, expected at most {limit}, the index range of {backend}")]
+    IndexRange {
+        /// The operand that does not fit.
+        operand: &'static str,
+        /// Its largest dimension or stride.
+        found: usize,
+        /// The limit.
+        limit: usize,
+        /// The backend.
+        backend: &'static str,
+    },
     /// The loss needs another output activation.
     #[error("loss bce needs activation sigmoid (it is computed from logits), found {found}")]
     BceActivation {

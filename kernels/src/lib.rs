@@ -1,21 +1,26 @@
 //! Fused, batched GEMM + bias + activation for sparse autoencoders, forward and backward, on explicit SIMD.
 
 mod backend;
+mod epilogue;
 mod error;
+mod gemm;
 mod isa;
 mod layout;
 pub mod math;
 mod matrix;
 pub mod ops;
+mod peak;
+mod pool;
 mod real;
-#[allow(dead_code, reason = "the kernels use the rest of the trait")]
 mod simd;
 mod view;
 
-pub use backend::{Backend, BackendKind};
+pub use backend::{Backend, BackendKind, Fused};
+pub use gemm::cache::CacheSizes;
 pub use error::Error;
 pub use isa::{ISA_VARIABLE, Isa};
 pub use layout::Layout;
 pub use matrix::{AlignedVec, Matrix};
+pub use peak::fma_loop;
 pub use real::Real;
 pub use view::{MatMut, MatRef};

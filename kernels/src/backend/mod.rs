@@ -9,6 +9,14 @@
 //! | `matrixmultiply` | `matrixmultiply::sgemm` | the same vectorised epilogue, as a pass of its own |
 //! | `naive` | plain loops, f32 or f64 | plain loops: the definition of correct |
 
+mod fused;
+mod matrixmultiply;
+#[cfg(feature = "openblas")]
+mod openblas;
+mod unfused;
+
+pub use fused::Fused;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -121,4 +129,28 @@ impl FromStr for BackendKind {
             expected: Self::ALL.map(Self::name).join(", "),
         })
     }
+}
+
+/// Makes a backend.
+///
+/// # Errors
+/// [`Error::NotBuilt`], and those of [`Isa::detect`].
+pub fn backend(kind: BackendKind) -> Result<Box<dyn Backend>> {
+    match kind {
+        BackendKind::Fused => Ok(Box::new(Fused::new()?)),
+        #[cfg(feature = "openblas")]
+        BackendKind::OpenBlas => Ok(Box::new(unfused::Unfused::new(openblas::OpenBlas)?)),
+        #[cfg(not(feature = "openblas"))]
+        BackendKind::OpenBlas => Err(Error::NotBuilt { backend: "openblas", feature: "openblas" }),
+        BackendKind::MatrixMultiply => Ok(Box::new(unfused::Unfused::new(matrixmultiply::MatrixMultiply)?)),
+        BackendKind::Naive => Ok(Box::new(Naive)),
+    }
+}
+
+/// What the OpenBLAS in this build says of itself; `None` where there is none.
+pub fn openblas_config() -> Option<String> {
+    #[cfg(feature = "openblas")]
+    return Some(openblas::config());
+    #[cfg(not(feature = "openblas"))]
+    None
 }

@@ -16,6 +16,7 @@
 pub mod check;
 mod optimizer;
 
+pub(crate) use optimizer::Coefficients;
 pub use optimizer::{Hyper, Rule};
 
 use crate::error::Error;

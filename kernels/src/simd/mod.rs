@@ -91,6 +91,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The token, where the processor has the instructions.
     fn new() -> Option<Self>;
 
+    /// The token, without looking.
+    ///
+    /// # Safety
+    /// [`Simd::new`] has returned `Some` in this process.
+    #[inline(always)]
+    unsafe fn assume() -> Self {
+        const { assert!(size_of::<Self>() == 0, "a token carries nothing") };
+        // SAFETY: a zero-sized type has one value, and the caller has proof that it may exist.
+        unsafe { std::mem::zeroed() }
+    }
+
     /// Runs `task` in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
 
@@ -176,4 +187,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `LANES` rows of `LANES` elements, `src_stride` apart, are readable at `src`, and as many, `dst_stride` apart,
     /// writable at `dst`. The blocks do not overlap.
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize);
+}
+
+/// Asks for the cache line at `p`; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }

@@ -1,0 +1,225 @@
+//! The fused backend: own micro-kernels, everything else in the tile.
+
+use super::{Backend, BackendKind};
+use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, update_slice};
+use crate::error::Error;
+use crate::gemm::raw::Raw;
+use crate::gemm::tier::Tier;
+use crate::gemm::{Epilogue, Product, Scratch};
+use crate::isa::Isa;
+use crate::layout::Layout;
+use crate::ops::check::Dims;
+use crate::ops::{
+    Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, Result, UpdateMatrix, UpdateVector, WeightGrad, check,
+};
+
+/// Products whose bias, activation, loss, gradient or optimiser step happens in the tile, before it is stored.
+///
+/// Works in panel-major and row-major storage; fastest where every matrix is panel-major with [`Backend::panel`]
+/// columns a panel. Runs on the threads of the rayon pool it is called in. Allocates only when a call needs more scratch
+/// memory than any before it.
+#[derive(Debug)]
+pub struct Fused {
+    tier: &'static Tier,
+    scratch: Scratch,
+    sums: Sums,
+    loss: Sums,
+}
+
+impl Fused {
+    /// On the best instruction set, or the one `SAE_KERNELS_ISA` names.
+    ///
+    /// # Errors
+    /// As [`Isa::detect`].
+    pub fn new() -> Result<Self> {
+        Self::with_isa(Isa::detect()?)
+    }
+
+    /// On a given instruction set.
+    ///
+    /// # Errors
+    /// [`Error::IsaUnavailable`].
+    pub fn with_isa(isa: Isa) -> Result<Self> {
+        let isa = isa.require()?;
+        let tier = Tier::of(isa).expect("the instruction set was just found");
+        Ok(Self { tier, scratch: Scratch::default(), sums: Sums::default(), loss: Sums::default() })
+    }
+
+    /// The kernels read and write whole panels: a panel-major operand needs panels of a multiple of their width.
+    fn fits(&self, operand: &'static str, layout: Layout) -> Result {
+        let (found, expected) = (layout.panel(), self.tier.panel);
+        if layout.is_row_major() && layout.panel_stride() == found || found % expected == 0 {
+            return Ok(());
+        }
+        Err(Error::Panel { operand, found, expected, isa: self.tier.isa })
+    }
+
+    /// # Safety
+    /// As [`Product::run`].
+    unsafe fn product(&mut self, form: Form, dims: Dims, a: Raw, b: Raw, start: Option<Raw>, epilogue: &dyn Epilogue) {
+        let product = Product { tier: self.tier, form, dims, a, b, start, epilogue };
+        // SAFETY: the caller's.
+        unsafe { product.run(&mut self.scratch) }
+    }
+}
+
+impl Backend for Fused {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Fused
+    }
+
+    fn isa(&self) -> Isa {
+        self.tier.isa
+    }
+
+    fn panel(&self) -> Option<usize> {
+        Some(self.tier.panel)
+    }
+
+    fn gemm(&mut self, mut op: Gemm<'_>) -> Result {
+        let dims = check::gemm(&op)?;
+        if op.form == Form::Tn {
+            self.fits("a", op.a.layout())?;
+        }
+        self.fits("b", op.b.layout())?;
+        self.fits("c", op.c.layout())?;
+        let c = Raw::write(&mut op.c);
+        let start = op.accumulate.then_some(c);
+        on_isa(self.tier.isa, StoreTile { c }, |epilogue| {
+            // SAFETY: the door has checked every shape and panel; `c` is borrowed mutably.
+            unsafe { self.product(op.form, dims, Raw::read(op.a), Raw::read(op.b), start, epilogue) }
+        });
+        Ok(())
+    }
+
+    fn encode(&mut self, mut op: Encode<'_>) -> Result {
+        let dims = check::encode(&op)?;
+        self.fits("w", op.w.layout())?;
+        self.fits("h", op.h.layout())?;
+        let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
+        let h = Raw::write(&mut op.h);
+        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h, sums };
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
+            unsafe { self.product(Form::Nn, dims, Raw::read(op.x), Raw::read(op.w), None, epilogue) }
+        });
+        if let Some(out) = op.col_sums {
+            self.sums.columns_into(out);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, mut op: Decode<'_>) -> Result {
+        let dims = check::decode(&op)?;
+        self.fits("w", op.w.layout())?;
+        self.fits("target", op.target.layout())?;
+        self.fits("delta", op.delta.layout())?;
+        if let Some(x_hat) = &op.x_hat {
+            self.fits("x_hat", x_hat.layout())?;
+        }
+        let tile = DecodeTile {
+            bias: op.bias,
+            n: dims.n,
+            activation: op.activation,
+            loss: op.loss,
+            scale: op.scale,
+            target: Raw::read(op.target),
+            delta: Raw::write(&mut op.delta),
+            x_hat: op.x_hat.as_mut().map(Raw::write),
+            grad_sums: self.sums.partials(dims),
+            loss_sums: self.loss.partials(dims),
+        };
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
+            unsafe { self.product(Form::Nn, dims, Raw::read(op.h), Raw::read(op.w), None, epilogue) }
+        });
+        finish_decode(&self.sums, &self.loss, op.loss, op.bias_grad, op.loss_sum);
+        Ok(())
+    }
+
+    fn hidden_delta(&mut self, mut op: HiddenDelta<'_>) -> Result {
+        let dims = check::hidden_delta(&op)?;
+        self.fits("w_t", op.w_t.layout())?;
+        self.fits("h", op.h.layout())?;
+        self.fits("delta_hid", op.delta_hid.layout())?;
+        let tile = HiddenTile {
+            n: dims.n,
+            activation: op.activation,
+            h: Raw::read(op.h),
+            row_term: op.row_term,
+            l1: op.l1,
+            delta_hid: Raw::write(&mut op.delta_hid),
+            sums: op.bias_grad.is_some().then(|| self.sums.partials(dims)),
+        };
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
+            unsafe { self.product(Form::Nn, dims, Raw::read(op.delta_out), Raw::read(op.w_t), None, epilogue) }
+        });
+        if let Some(out) = op.bias_grad {
+            self.sums.columns_into(out);
+        }
+        Ok(())
+    }
+
+    fn weight_grad(&mut self, op: WeightGrad<'_>) -> Result {
+        let dims = check::weight_grad(&op)?;
+        self.fits("a", op.a.layout())?;
+        self.fits("delta", op.delta.layout())?;
+        let (a, b) = (Raw::read(op.a), Raw::read(op.delta));
+        match op.sink {
+            GradSink::Store(mut grad) => {
+                self.fits("grad", grad.layout())?;
+                on_isa(self.tier.isa, StoreTile { c: Raw::write(&mut grad) }, |epilogue| {
+                    // SAFETY: the door has checked every shape and panel; `grad` is borrowed mutably.
+                    unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
+                });
+            }
+            GradSink::Update(mut update) => {
+                let views = [("w", Some(&update.w)), ("w_t", update.w_t.as_ref()), ("m", update.m.as_ref()), ("v", update.v.as_ref())];
+                for (name, view) in views {
+                    view.map_or(Ok(()), |view| self.fits(name, view.layout()))?;
+                }
+                on_isa(self.tier.isa, update_tile(&mut update, dims, self.tier.panel), |epilogue| {
+                    // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
+                    unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {
+        check::update_vector(&op)?;
+        update_slice(self.tier.isa, op);
+        Ok(())
+    }
+}
+
+/// The epilogue of an update whose operands passed the door.
+pub(super) fn update_tile(update: &mut UpdateMatrix<'_>, dims: Dims, group: usize) -> UpdateTile {
+    let rule = update.hyper.rule;
+    UpdateTile {
+        rule,
+        by: update.hyper.coefficients(),
+        m: dims.m,
+        group,
+        w: Raw::write(&mut update.w),
+        w_t: update.w_t.as_mut().map(Raw::write),
+        first: update.m.as_mut().filter(|_| rule.keeps_m()).map(Raw::write),
+        second: update.v.as_mut().filter(|_| rule.keeps_v()).map(Raw::write),
+    }
+}
+
+/// Sums up what the tiles of a decode left.
+pub(super) fn finish_decode(grads: &Sums, losses: &Sums, loss: Loss, bias_grad: Option<&mut [f32]>, loss_sum: &mut [f64]) {
+    if let Some(out) = bias_grad {
+        grads.columns_into(out);
+    }
+    let factor = match loss {
+        Loss::Squared => 0.5,
+        Loss::Bce => 1.0,
+    };
+    for (problem, out) in loss_sum.iter_mut().enumerate() {
+        *out = factor * losses.total(problem);
+    }
+}

@@ -1,0 +1,295 @@
+//! The unfused backends: somebody's product, then our epilogue as a pass of its own over the finished matrix.
+//!
+//! A comparison with the fused backend shows what fusion brings and nothing else: the instructions after the product
+//! are the same, on the same numbers. Works on row-major storage; a panel-major operand is copied first (and costs that).
+
+use super::fused::{finish_decode, update_tile};
+use super::{Backend, BackendKind};
+use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, update_slice};
+use crate::gemm::raw::Raw;
+use crate::gemm::tier::Tier;
+use crate::gemm::{Epilogue, Finished};
+use crate::error::Error;
+use crate::isa::Isa;
+use crate::layout::Layout;
+use crate::matrix::AlignedVec;
+use crate::ops::check::Dims;
+use crate::ops::{
+    Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateVector, WeightGrad, check,
+};
+use crate::pool;
+use crate::view::{MatMut, MatRef};
+
+/// One product of row-major matrices: `c [m, n]` of `a` and `b`, strides in elements.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sgemm {
+    pub(super) form: Form,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: *const f32,
+    pub(super) lda: usize,
+    pub(super) b: *const f32,
+    pub(super) ldb: usize,
+    /// Whether to add to `c`, or to overwrite it unread.
+    pub(super) accumulate: bool,
+    pub(super) c: *mut f32,
+    pub(super) ldc: usize,
+}
+
+/// Somebody's product.
+pub(super) trait Multiply: Send {
+    const KIND: BackendKind;
+    /// The largest dimension or stride it can be told.
+    const MAX_DIM: usize = isize::MAX as usize;
+
+    /// # Safety
+    /// `a`, `b` and `c` are readable (`c` writable) over their shapes; none of m, n, k is 0.
+    unsafe fn sgemm(&mut self, op: Sgemm);
+}
+
+/// A backend made of somebody's product.
+#[derive(Debug)]
+pub(super) struct Unfused<G> {
+    product: G,
+    tier: &'static Tier,
+    sums: Sums,
+    loss: Sums,
+    /// Row-major copies of operands in other layouts.
+    a: AlignedVec<f32>,
+    b: AlignedVec<f32>,
+    /// The product, where it cannot be left in the result's own storage.
+    z: AlignedVec<f32>,
+}
+
+impl<G: Multiply> Unfused<G> {
+    pub(super) fn new(product: G) -> Result<Self> {
+        let isa = Isa::detect()?;
+        let tier = Tier::of(isa).expect("the instruction set was just found");
+        Ok(Self {
+            product,
+            tier,
+            sums: Sums::default(),
+            loss: Sums::default(),
+            a: AlignedVec::default(),
+            b: AlignedVec::default(),
+            z: AlignedVec::default(),
+        })
+    }
+
+    /// Refuses what the product cannot be told.
+    fn fits(a: Layout, b: Layout, c: Layout) -> Result {
+        for (operand, layout) in [("a", a), ("b", b), ("c", c)] {
+            let found = layout.rows().max(layout.cols()).max(layout.row_stride());
+            if found > G::MAX_DIM {
+                return Err(Error::IndexRange { operand, found, limit: G::MAX_DIM, backend: G::KIND.name() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The product of `a` and `b`, in `into` where that is row-major, else in scratch. Returns where.
+    fn multiply(&mut self, form: Form, dims: Dims, a: MatRef<'_>, b: MatRef<'_>, into: Option<&mut MatMut<'_>>) -> Raw {
+        let z = match into {
+            Some(c) if c.layout().is_row_major() => Raw::write(c),
+            _ => Raw::scratch(&mut self.z, dims),
+        };
+        let (a, b) = (row_major(&mut self.a, a), row_major(&mut self.b, b));
+        self.each(form, dims, a, b, z, false);
+        z
+    }
+
+    fn each(&mut self, form: Form, dims: Dims, a: Raw, b: Raw, c: Raw, accumulate: bool) {
+        let Dims { batch, m, n, k } = dims;
+        for problem in 0..batch {
+            if m == 0 || n == 0 {
+                continue;
+            }
+            let c_ptr = c.at(problem, 0, 0);
+            if k == 0 {
+                for r in 0..if accumulate { 0 } else { m } {
+                    // SAFETY: `c` is writable over [m, n].
+                    unsafe { std::ptr::write_bytes(c_ptr.add(r * c.row_stride()), 0, n) };
+                }
+                continue;
+            }
+            let op = Sgemm {
+                form,
+                m,
+                n,
+                k,
+                a: a.at(problem, 0, 0),
+                lda: a.row_stride(),
+                b: b.at(problem, 0, 0),
+                ldb: b.row_stride(),
+                accumulate,
+                c: c_ptr,
+                ldc: c.row_stride(),
+            };
+            // SAFETY: the door has checked the shapes of the operands; the scratch has that of the result.
+            unsafe { self.product.sgemm(op) };
+        }
+    }
+
+    /// Runs the epilogue over a finished product.
+    fn pass(&self, dims: Dims, z: Raw, quantum: usize, epilogue: &dyn Epilogue) {
+        let Dims { batch, m, n, .. } = dims;
+        let width = self.tier.panel;
+        let (strips, chunks) = (n.div_ceil(width), m.div_ceil(quantum));
+        let slots = if batch * m * n < PASS_WORK { 1 } else { pool::threads() };
+        pool::for_each(slots, batch * chunks * strips, &|_, unit| {
+            let (rest, strip) = (unit / strips, unit % strips);
+            let (problem, chunk) = (rest / chunks, rest % chunks);
+            let (row, col) = (chunk * quantum, strip * width);
+            let (rows, cols) = (quantum.min(m - row), width.min(n - col));
+            let tile =
+                Finished { z: z.at(problem, row, col), z_stride: z.row_stride(), problem, row, col, rows, cols };
+            // SAFETY: the tile lies inside the result; units are disjoint.
+            unsafe { epilogue.tile(&tile) };
+        });
+    }
+}
+
+/// Elements below which a pass stays on the thread it is on.
+const PASS_WORK: usize = 1 << 15;
+
+impl Raw {
+    /// Row-major scratch for the result of a product.
+    fn scratch(buffer: &mut AlignedVec<f32>, dims: Dims) -> Self {
+        let layout = Layout::row_major(dims.m, dims.n).batched(dims.batch, dims.m * dims.n);
+        let len = dims.batch * dims.m * dims.n;
+        if buffer.len() < len {
+            *buffer = AlignedVec::zeros(len);
+        }
+        Self::write(&mut MatMut::new(buffer, layout).expect("the buffer has this length"))
+    }
+}
+
+/// The operand itself where it is row-major, else a copy.
+fn row_major(buffer: &mut AlignedVec<f32>, view: MatRef<'_>) -> Raw {
+    let layout = view.layout();
+    if layout.is_row_major() {
+        return Raw::read(view);
+    }
+    let (batch, rows, cols, panel) = (layout.batch(), layout.rows(), layout.cols(), layout.panel());
+    let copy = Raw::scratch(buffer, Dims { batch, m: rows, n: cols, k: 0 });
+    let source = Raw::read(view);
+    pool::for_each(pool::threads(), batch * rows, &|_, unit| {
+        let (b, r) = (unit / rows, unit % rows);
+        for c in (0..cols).step_by(panel) {
+            // SAFETY: a run of one row's columns, inside both; rows are disjoint.
+            unsafe { std::ptr::copy_nonoverlapping(source.at(b, r, c), copy.at(b, r, c), panel.min(cols - c)) };
+        }
+    });
+    copy
+}
+
+impl<G: Multiply> Backend for Unfused<G> {
+    fn kind(&self) -> BackendKind {
+        G::KIND
+    }
+
+    fn isa(&self) -> Isa {
+        self.tier.isa
+    }
+
+    fn panel(&self) -> Option<usize> {
+        None
+    }
+
+    fn gemm(&mut self, mut op: Gemm<'_>) -> Result {
+        let dims = check::gemm(&op)?;
+        Self::fits(op.a.layout(), op.b.layout(), op.c.layout())?;
+        let c = Raw::write(&mut op.c);
+        let direct = op.c.layout().is_row_major();
+        let z = if direct { c } else { Raw::scratch(&mut self.z, dims) };
+        if op.accumulate && !direct {
+            // A row-major copy of what is added to.
+            let start = row_major(&mut self.z, op.c.as_ref());
+            debug_assert_eq!(start.at(0, 0, 0), z.at(0, 0, 0));
+        }
+        let (a, b) = (row_major(&mut self.a, op.a), row_major(&mut self.b, op.b));
+        self.each(op.form, dims, a, b, z, op.accumulate);
+        if !direct {
+            on_isa(self.tier.isa, StoreTile { c }, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, mut op: Encode<'_>) -> Result {
+        let dims = check::encode(&op)?;
+        Self::fits(op.x.layout(), op.w.layout(), op.h.layout())?;
+        let z = self.multiply(Form::Nn, dims, op.x, op.w, Some(&mut op.h));
+        let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
+        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h: Raw::write(&mut op.h), sums };
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        if let Some(out) = op.col_sums {
+            self.sums.columns_into(out);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, mut op: Decode<'_>) -> Result {
+        let dims = check::decode(&op)?;
+        Self::fits(op.h.layout(), op.w.layout(), op.delta.layout())?;
+        let z = self.multiply(Form::Nn, dims, op.h, op.w, Some(&mut op.delta));
+        let tile = DecodeTile {
+            bias: op.bias,
+            n: dims.n,
+            activation: op.activation,
+            loss: op.loss,
+            scale: op.scale,
+            target: Raw::read(op.target),
+            delta: Raw::write(&mut op.delta),
+            x_hat: op.x_hat.as_mut().map(Raw::write),
+            grad_sums: self.sums.partials(dims),
+            loss_sums: self.loss.partials(dims),
+        };
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        finish_decode(&self.sums, &self.loss, op.loss, op.bias_grad, op.loss_sum);
+        Ok(())
+    }
+
+    fn hidden_delta(&mut self, mut op: HiddenDelta<'_>) -> Result {
+        let dims = check::hidden_delta(&op)?;
+        Self::fits(op.delta_out.layout(), op.w_t.layout(), op.delta_hid.layout())?;
+        let z = self.multiply(Form::Nn, dims, op.delta_out, op.w_t, Some(&mut op.delta_hid));
+        let tile = HiddenTile {
+            n: dims.n,
+            activation: op.activation,
+            h: Raw::read(op.h),
+            row_term: op.row_term,
+            l1: op.l1,
+            delta_hid: Raw::write(&mut op.delta_hid),
+            sums: op.bias_grad.is_some().then(|| self.sums.partials(dims)),
+        };
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        if let Some(out) = op.bias_grad {
+            self.sums.columns_into(out);
+        }
+        Ok(())
+    }
+
+    fn weight_grad(&mut self, op: WeightGrad<'_>) -> Result {
+        let dims = check::weight_grad(&op)?;
+        Self::fits(op.a.layout(), op.delta.layout(), Layout::row_major(dims.m, dims.n))?;
+        match op.sink {
+            GradSink::Store(grad) => {
+                self.gemm(Gemm { form: Form::Tn, a: op.a, b: op.delta, c: grad, accumulate: false })?;
+            }
+            GradSink::Update(mut update) => {
+                let z = self.multiply(Form::Tn, dims, op.a, op.delta, None);
+                let group = self.tier.panel;
+                let tile = update_tile(&mut update, dims, group);
+                on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, group, epilogue));
+            }
+        }
+        Ok(())
+    }
+
+    fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {
+        check::update_vector(&op)?;
+        update_slice(self.tier.isa, op);
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! `h = f(z + bias)` and its column sums.
+
+use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
+use crate::gemm::Finished;
+use crate::gemm::raw::Raw;
+use crate::ops::Activation;
+use crate::ops::REDUCE_ROWS;
+use crate::simd::Simd;
+
+/// The epilogue of [`Encode`](crate::ops::Encode).
+pub(crate) struct EncodeTile<'a> {
+    pub(crate) bias: &'a [f32],
+    pub(crate) n: usize,
+    pub(crate) activation: Activation,
+    pub(crate) h: Raw,
+    pub(crate) sums: Option<Partials>,
+}
+
+impl TileOp for EncodeTile<'_> {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
+        // SAFETY: the caller's.
+        with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
+    }
+
+    #[inline]
+    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
+        prefetch(self.h, problem, row, col, rows);
+    }
+}
+
+impl EncodeTile<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, F: Nonlinearity>(&self, simd: S, tile: &Finished) {
+        let bias = self.bias.as_ptr().wrapping_add(tile.problem * self.n + tile.col);
+        let h = self.h.at(tile.problem, tile.row, tile.col);
+        let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
+        let fresh = tile.row % REDUCE_ROWS == 0;
+        for c in (0..tile.cols).step_by(S::LANES) {
+            let n = S::LANES.min(tile.cols - c);
+            // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.
+            unsafe {
+                let bias = load_n(simd, bias.add(c), n);
+                let mut sum = match sums {
+                    Some(sums) if !fresh => load_n(simd, sums.add(c), n),
+                    _ => simd.splat(0.0),
+                };
+                for r in 0..tile.rows {
+                    let z = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), bias);
+                    let y = F::forward(simd, z);
+                    store_n(simd, h.add(r * self.h.row_stride() + c), y, n);
+                    sum = simd.add(sum, y);
+                }
+                if let Some(sums) = sums {
+                    store_n(simd, sums.add(c), sum, n);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
+
+use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
+use crate::gemm::Finished;
+use crate::gemm::raw::Raw;
+use crate::ops::{Activation, REDUCE_ROWS};
+use crate::simd::Simd;
+
+/// The epilogue of [`HiddenDelta`](crate::ops::HiddenDelta).
+pub(crate) struct HiddenTile<'a> {
+    pub(crate) n: usize,
+    pub(crate) activation: Activation,
+    pub(crate) h: Raw,
+    pub(crate) row_term: Option<&'a [f32]>,
+    pub(crate) l1: f32,
+    pub(crate) delta_hid: Raw,
+    pub(crate) sums: Option<Partials>,
+}
+
+impl TileOp for HiddenTile<'_> {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
+        // SAFETY: the caller's.
+        with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
+    }
+
+    #[inline]
+    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
+        prefetch(self.h, problem, row, col, rows);
+        prefetch(self.delta_hid, problem, row, col, rows);
+    }
+}
+
+impl HiddenTile<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, F: Nonlinearity>(&self, simd: S, tile: &Finished) {
+        let &Finished { problem, row, col, .. } = tile;
+        let h = self.h.at(problem, row, col).cast_const();
+        let delta = self.delta_hid.at(problem, row, col);
+        let row_term = self.row_term.map(|term| term.as_ptr().wrapping_add(problem * self.n + col));
+        let sums = self.sums.map(|sums| sums.at(problem, row, col));
+        let fresh = row % REDUCE_ROWS == 0;
+        let zero = simd.splat(0.0);
+        for c in (0..tile.cols).step_by(S::LANES) {
+            let n = S::LANES.min(tile.cols - c);
+            // SAFETY: `n` columns of this tile from `c` are inside every operand.
+            unsafe {
+                let term = match row_term {
+                    Some(term) => load_n(simd, term.add(c), n),
+                    None => zero,
+                };
+                let mut sum = match sums {
+                    Some(sums) if !fresh => load_n(simd, sums.add(c), n),
+                    _ => zero,
+                };
+                for r in 0..tile.rows {
+                    let y = load_n(simd, h.add(r * self.h.row_stride() + c), n);
+                    let mut d = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), term);
+                    if self.l1 != 0.0 {
+                        let up = simd.select(simd.gt(y, zero), simd.splat(self.l1), zero);
+                        let down = simd.select(simd.lt(y, zero), simd.splat(self.l1), zero);
+                        d = simd.add(d, simd.sub(up, down));
+                    }
+                    let d = F::backward(simd, d, y);
+                    store_n(simd, delta.add(r * self.delta_hid.row_stride() + c), d, n);
+                    sum = simd.add(sum, d);
+                }
+                if let Some(sums) = sums {
+                    store_n(simd, sums.add(c), sum, n);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What follows a product, over a tile that is still in the first-level cache.
+//!
+//! Each operation is written once over [`Simd`] and runs in two places: on the tiles of a fused product, and as a pass
+//! of its own over a finished matrix (the unfused backends). The same instructions on the same values in the same
+//! order: fused and unfused differ only in what their products round.
+
+mod decode;
+mod encode;
+mod hidden;
+mod store;
+mod sums;
+mod update;
+
+pub(crate) use decode::DecodeTile;
+pub(crate) use encode::EncodeTile;
+pub(crate) use hidden::HiddenTile;
+pub(crate) use store::StoreTile;
+pub(crate) use sums::{Partials, Sums};
+pub(crate) use update::{UpdateTile, update_slice};
+
+use crate::gemm::raw::Raw;
+use crate::gemm::{Epilogue, Finished};
+use crate::isa::Isa;
+use crate::simd::{self, Portable, Simd, Task};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+
+/// An epilogue, generic over the instruction set.
+pub(crate) trait TileOp: Sync {
+    /// `#[inline(always)]` in every implementation.
+    ///
+    /// # Safety
+    /// As [`Epilogue::tile`].
+    unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished);
+
+    /// As [`Epilogue::prefetch`].
+    #[inline]
+    fn prefetch(&self, _problem: usize, _row: usize, _col: usize, _rows: usize) {}
+}
+
+/// An epilogue for one instruction set.
+struct On<S, E>(S, E);
+
+struct Apply<'a, E>(&'a E, &'a Finished);
+
+impl<E: TileOp> Task for Apply<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // SAFETY: whoever made this task has the tile.
+        unsafe { self.0.apply(simd, self.1) }
+    }
+}
+
+impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
+    unsafe fn tile(&self, tile: &Finished) {
+        self.0.vectorize(Apply(&self.1, tile));
+    }
+
+    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
+        self.1.prefetch(problem, row, col, rows);
+    }
+}
+
+/// Compiles `op` for `isa` and hands it to `body`.
+pub(crate) fn on_isa<E: TileOp, R>(isa: Isa, op: E, body: impl FnOnce(&dyn Epilogue) -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let (Isa::Avx512, Some(simd)) = (isa, Avx512::new()) {
+            return body(&On(simd, op));
+        }
+        if let (Isa::Avx2, Some(simd)) = (isa, Avx2::new()) {
+            return body(&On(simd, op));
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let (Isa::Neon, Some(simd)) = (isa, crate::simd::Neon::new()) {
+        return body(&On(simd, op));
+    }
+    let simd = Portable::new().expect("the portable instruction set is always there");
+    debug_assert_eq!(isa, Isa::Portable);
+    body(&On(simd, op))
+}
+
+/// Calls `task` with the token of `isa`.
+pub(crate) fn vectorize_on<T: Task>(isa: Isa, task: T) -> T::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let (Isa::Avx512, Some(simd)) = (isa, Avx512::new()) {
+            return simd.vectorize(task);
+        }
+        if let (Isa::Avx2, Some(simd)) = (isa, Avx2::new()) {
+            return simd.vectorize(task);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let (Isa::Neon, Some(simd)) = (isa, crate::simd::Neon::new()) {
+        return simd.vectorize(task);
+    }
+    let simd = Portable::new().expect("the portable instruction set is always there");
+    debug_assert_eq!(isa, Isa::Portable);
+    simd.vectorize(task)
+}
+
+/// Asks for the lines of a tile of the widest kind.
+#[inline(always)]
+pub(crate) fn prefetch(matrix: Raw, problem: usize, row: usize, col: usize, rows: usize) {
+    const LINE: usize = 64 / size_of::<f32>();
+    let at = matrix.at(problem, row, col);
+    for r in 0..rows {
+        for line in 0..4 {
+            simd::prefetch(at.wrapping_add(r * matrix.row_stride() + line * LINE));
+        }
+    }
+}
+
+/// The first `n` lanes at `p`.
+///
+/// # Safety
+/// `n` elements are readable.
+#[inline(always)]
+pub(crate) unsafe fn load_n<S: Simd>(simd: S, p: *const f32, n: usize) -> S::F {
+    // SAFETY: the caller's.
+    unsafe { if n == S::LANES { simd.load(p) } else { simd.load_partial(p, n) } }
+}
+
+/// Stores the first `n` lanes at `p`.
+///
+/// # Safety
+/// `n` elements are writable.
+#[inline(always)]
+pub(crate) unsafe fn store_n<S: Simd>(simd: S, p: *mut f32, v: S::F, n: usize) {
+    // SAFETY: the caller's.
+    unsafe { if n == S::LANES { simd.store(p, v) } else { simd.store_partial(p, v, n) } }
+}
+
+/// A nonlinearity and its derivative, taken from its own result.
+pub(crate) trait Nonlinearity {
+    fn forward<S: Simd>(simd: S, z: S::F) -> S::F;
+    /// `delta·f'`, where `y = f(z)`.
+    fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F;
+}
+
+pub(crate) struct Sigmoid;
+pub(crate) struct Relu;
+pub(crate) struct Tanh;
+pub(crate) struct Identity;
+
+impl Nonlinearity for Sigmoid {
+    #[inline(always)]
+    fn forward<S: Simd>(simd: S, z: S::F) -> S::F {
+        crate::math::sigmoid(simd, z)
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F {
+        // y·(1 − y)
+        let slope = simd.neg_mul_add(y, y, y);
+        simd.mul(delta, slope)
+    }
+}
+
+impl Nonlinearity for Relu {
+    #[inline(always)]
+    fn forward<S: Simd>(simd: S, z: S::F) -> S::F {
+        // The second operand where the first is not larger: NaN stays NaN.
+        let zero = simd.splat(0.0);
+        simd.max(zero, z)
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F {
+        let zero = simd.splat(0.0);
+        simd.select(simd.gt(y, zero), delta, zero)
+    }
+}
+
+impl Nonlinearity for Tanh {
+    #[inline(always)]
+    fn forward<S: Simd>(simd: S, z: S::F) -> S::F {
+        crate::math::tanh(simd, z)
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F {
+        let slope = simd.neg_mul_add(y, y, simd.splat(1.0));
+        simd.mul(delta, slope)
+    }
+}
+
+impl Nonlinearity for Identity {
+    #[inline(always)]
+    fn forward<S: Simd>(_: S, z: S::F) -> S::F {
+        z
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(_: S, delta: S::F, _: S::F) -> S::F {
+        delta
+    }
+}
+
+/// Runs `$body` with `$f` naming the type of an [`Activation`](crate::ops::Activation).
+macro_rules! with_nonlinearity {
+    ($activation:expr, $f:ident => $body:expr) => {
+        match $activation {
+            $crate::ops::Activation::Sigmoid => {
+                type $f = $crate::epilogue::Sigmoid;
+                $body
+            }
+            $crate::ops::Activation::Relu => {
+                type $f = $crate::epilogue::Relu;
+                $body
+            }
+            $crate::ops::Activation::Tanh => {
+                type $f = $crate::epilogue::Tanh;
+                $body
+            }
+            $crate::ops::Activation::Identity => {
+                type $f = $crate::epilogue::Identity;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_nonlinearity;

@@ -1,0 +1,275 @@
+//! An optimiser's step on a tile of weights, given a tile of their gradient.
+
+use super::{TileOp, load_n, prefetch, store_n, vectorize_on};
+use crate::gemm::Finished;
+use crate::gemm::raw::Raw;
+use crate::isa::Isa;
+use crate::ops::{Coefficients, Rule, UpdateVector};
+use crate::simd::{Simd, Task};
+
+/// The epilogue of [`WeightGrad`](crate::ops::WeightGrad) with an update.
+pub(crate) struct UpdateTile {
+    pub(crate) rule: Rule,
+    pub(crate) by: Coefficients<f32>,
+    /// Rows of the weights.
+    pub(crate) m: usize,
+    /// Rows after which a block is transposed: what the product hands out together.
+    pub(crate) group: usize,
+    pub(crate) w: Raw,
+    pub(crate) w_t: Option<Raw>,
+    pub(crate) first: Option<Raw>,
+    pub(crate) second: Option<Raw>,
+}
+
+/// The numbers of a step, a vector each.
+#[derive(Clone, Copy)]
+struct By<S: Simd> {
+    simd: S,
+    lr: S::F,
+    decay: S::F,
+    shrink: S::F,
+    m_keep: S::F,
+    m_take: S::F,
+    v_keep: S::F,
+    v_take: S::F,
+    v_scale: S::F,
+    eps: S::F,
+}
+
+impl<S: Simd> By<S> {
+    #[inline(always)]
+    fn new(simd: S, by: &Coefficients<f32>) -> Self {
+        Self {
+            simd,
+            lr: simd.splat(by.lr),
+            decay: simd.splat(by.decay),
+            shrink: simd.splat(by.shrink),
+            m_keep: simd.splat(by.m_keep),
+            m_take: simd.splat(by.m_take),
+            v_keep: simd.splat(by.v_keep),
+            v_take: simd.splat(by.v_take),
+            v_scale: simd.splat(by.v_scale),
+            eps: simd.splat(by.eps),
+        }
+    }
+}
+
+/// The formulas of [`Rule`] on one vector: `(w, m, v)` of the step before to those after. State a rule does not keep
+/// comes and goes as zero.
+trait Formula {
+    const FIRST: bool;
+    const SECOND: bool;
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F);
+}
+
+struct Sgd;
+struct Momentum;
+struct RmsProp;
+struct Adam;
+
+impl Formula for Sgd {
+    const FIRST: bool = false;
+    const SECOND: bool = false;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul_add(by.decay, w, g);
+        (s.neg_mul_add(by.lr, g, w), m, v)
+    }
+}
+
+impl Formula for Momentum {
+    const FIRST: bool = true;
+    const SECOND: bool = false;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul_add(by.decay, w, g);
+        let m = s.mul_add(by.m_keep, m, g);
+        (s.neg_mul_add(by.lr, m, w), m, v)
+    }
+}
+
+impl Formula for RmsProp {
+    const FIRST: bool = false;
+    const SECOND: bool = true;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul_add(by.decay, w, g);
+        let v = s.mul_add(by.v_keep, v, s.mul(s.mul(by.v_take, g), g));
+        let step = s.div(g, s.add(s.sqrt(v), by.eps));
+        (s.neg_mul_add(by.lr, step, w), m, v)
+    }
+}
+
+impl Formula for Adam {
+    const FIRST: bool = true;
+    const SECOND: bool = true;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul_add(by.decay, w, g);
+        let m = s.mul_add(by.m_keep, m, s.mul(by.m_take, g));
+        let v = s.mul_add(by.v_keep, v, s.mul(s.mul(by.v_take, g), g));
+        let step = s.div(m, s.mul_add(s.sqrt(v), by.v_scale, by.eps));
+        (s.neg_mul_add(by.lr, step, s.mul(by.shrink, w)), m, v)
+    }
+}
+
+/// Runs `$body` with `$f` naming the formula of a rule. AdamW is Adam with other coefficients.
+macro_rules! with_formula {
+    ($rule:expr, $f:ident => $body:expr) => {
+        match $rule {
+            Rule::Sgd => {
+                type $f = Sgd;
+                $body
+            }
+            Rule::Momentum { .. } => {
+                type $f = Momentum;
+                $body
+            }
+            Rule::RmsProp { .. } => {
+                type $f = RmsProp;
+                $body
+            }
+            Rule::Adam { .. } | Rule::AdamW { .. } => {
+                type $f = Adam;
+                $body
+            }
+        }
+    };
+}
+
+/// Addresses of one row of weights, gradient and state.
+#[derive(Clone, Copy)]
+struct Row {
+    g: *const f32,
+    w: *mut f32,
+    m: *mut f32,
+    v: *mut f32,
+}
+
+/// # Safety
+/// `len` elements are readable and (all but `g`) writable behind each address that the formula uses.
+#[inline(always)]
+unsafe fn row<S: Simd, F: Formula>(by: &By<S>, at: Row, len: usize) {
+    let s = by.simd;
+    for c in (0..len).step_by(S::LANES) {
+        let n = S::LANES.min(len - c);
+        // SAFETY: the caller's.
+        unsafe {
+            let g = load_n(s, at.g.add(c), n);
+            let w = load_n(s, at.w.add(c), n);
+            let m = if F::FIRST { load_n(s, at.m.add(c), n) } else { s.splat(0.0) };
+            let v = if F::SECOND { load_n(s, at.v.add(c), n) } else { s.splat(0.0) };
+            let (w, m, v) = F::step(by, g, w, m, v);
+            store_n(s, at.w.add(c), w, n);
+            if F::FIRST {
+                store_n(s, at.m.add(c), m, n);
+            }
+            if F::SECOND {
+                store_n(s, at.v.add(c), v, n);
+            }
+        }
+    }
+}
+
+impl TileOp for UpdateTile {
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
+        let by = By::new(simd, &self.by);
+        // SAFETY: the caller's.
+        with_formula!(self.rule, F => unsafe { self.rows::<S, F>(&by, tile) });
+        let end = tile.row + tile.rows;
+        if let Some(w_t) = self.w_t
+            && (end % self.group == 0 || end == self.m)
+        {
+            let start = (end - 1) / self.group * self.group;
+            // SAFETY: the rows from `start` on have been updated by the tiles before this one, on this thread.
+            unsafe { self.transpose(simd, w_t, tile, start, end) };
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
+        for matrix in [Some(self.w), self.first, self.second].into_iter().flatten() {
+            prefetch(matrix, problem, row, col, rows);
+        }
+    }
+}
+
+impl UpdateTile {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, F: Formula>(&self, by: &By<S>, tile: &Finished) {
+        let at = |matrix: Option<Raw>, r: usize| {
+            matrix.map_or(std::ptr::null_mut(), |matrix| {
+                matrix.at(tile.problem, tile.row, tile.col).wrapping_add(r * matrix.row_stride())
+            })
+        };
+        for r in 0..tile.rows {
+            let g = tile.z.wrapping_add(r * tile.z_stride);
+            let here = Row { g, w: at(Some(self.w), r), m: at(self.first, r), v: at(self.second, r) };
+            // SAFETY: the tile is inside every matrix; the door has checked that the rule's state is there.
+            unsafe { row::<S, F>(by, here, tile.cols) };
+        }
+    }
+
+    /// Refreshes `w_t` from rows `start..end` of the tile's columns of `w`.
+    #[inline(always)]
+    unsafe fn transpose<S: Simd>(&self, simd: S, w_t: Raw, tile: &Finished, start: usize, end: usize) {
+        let lanes = S::LANES;
+        let src = self.w.at(tile.problem, start, tile.col).cast_const();
+        let dst = w_t.at(tile.problem, tile.col, start);
+        let (src_stride, dst_stride) = (self.w.row_stride(), w_t.row_stride());
+        let rows = end - start;
+        for c in (0..tile.cols).step_by(lanes) {
+            for r in (0..rows).step_by(lanes) {
+                let (src, dst) = (src.wrapping_add(r * src_stride + c), dst.wrapping_add(c * dst_stride + r));
+                // SAFETY: the block is inside both matrices: a group of rows lies in one panel of `w_t`.
+                unsafe {
+                    if r + lanes <= rows && c + lanes <= tile.cols {
+                        simd.transpose(src, src_stride, dst, dst_stride);
+                    } else {
+                        for i in 0..lanes.min(rows - r) {
+                            for j in 0..lanes.min(tile.cols - c) {
+                                *dst.add(j * dst_stride + i) = *src.add(i * src_stride + j);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct UpdateSlice<'a, 'b>(UpdateVector<'a>, &'b Coefficients<f32>);
+
+impl Task for UpdateSlice<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self(op, by) = self;
+        let by = By::new(simd, by);
+        let null = std::ptr::null_mut();
+        let at = Row {
+            g: op.grad.as_ptr(),
+            w: op.w.as_mut_ptr(),
+            m: op.m.map_or(null, |m| m.as_mut_ptr()),
+            v: op.v.map_or(null, |v| v.as_mut_ptr()),
+        };
+        // SAFETY: the door has checked that all have the length of `w`, and that the rule's state is there.
+        with_formula!(op.hyper.rule, F => unsafe { row::<S, F>(&by, at, op.w.len()) });
+    }
+}
+
+/// Carries out an [`UpdateVector`] that passed the door.
+pub(crate) fn update_slice(isa: Isa, op: UpdateVector<'_>) {
+    let by = op.hyper.coefficients();
+    vectorize_on(isa, UpdateSlice(op, &by));
+}

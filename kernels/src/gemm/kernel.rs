@@ -1,0 +1,153 @@
+//! The micro-kernel: an MR × (NV·LANES) tile of a product, kept in registers over a run of k.
+//!
+//! ```text
+//! acc[i][j] = fma(a[i, p], b[p, j], acc[i][j])        for p = 0, 1, …, k−1
+//!
+//!              NV vectors                     registers: MR·NV accumulators, NV of b, one broadcast
+//!            ┌────┬────┬────┐ b[p, :]         AVX-512  6×64: 24 + 4 + 1 of 32
+//!            └────┴────┴────┘                 AVX2     6×16: 12 + 2 + 1 of 16
+//!   a[0, p] ·┌────┬────┬────┐                 NEON     6×16: 24 + 4 + 1 of 32
+//!   a[1, p] ·│    acc       │
+//!   a[MR−1,p]└────┴────┴────┘
+//! ```
+//!
+//! Every element is one chain of fused multiply-adds in the order of p. The chain starts from zero or from a stored
+//! partial sum, so cutting k anywhere changes no bit, and neither does the shape of the tile.
+//!
+//! In the NN form the broadcast scalars of one row are neighbours, in runs as long as a panel of `a` is wide; in the TN
+//! form the scalars of one step are neighbours and a step is a row. Strides are in elements.
+//!
+//! Nothing but this happens in the function: what follows a product runs on the stored tile in a function of its own,
+//! because its register needs would make the compiler spill accumulators inside the loop.
+
+use crate::simd::{Simd, Task};
+
+/// Where a tile's operands are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TileArgs {
+    /// First scalar of `a`.
+    pub(crate) a: *const f32,
+    /// NN: elements from row to row. TN: from step to step.
+    pub(crate) a_stride: usize,
+    /// NN: steps until the run ends. TN: not used.
+    pub(crate) a_run: usize,
+    /// NN: elements from one run's start to the next one's. TN: not used.
+    pub(crate) a_next: usize,
+    /// First vector of `b`.
+    pub(crate) b: *const f32,
+    /// Elements from step to step.
+    pub(crate) b_stride: usize,
+    /// Steps.
+    pub(crate) k: usize,
+    /// The partial sums to start from; null for zero.
+    pub(crate) start: *const f32,
+    /// Elements between their rows.
+    pub(crate) start_stride: usize,
+    /// Where the sums go.
+    pub(crate) out: *mut f32,
+    /// Elements between their rows.
+    pub(crate) out_stride: usize,
+}
+
+/// A micro-kernel.
+///
+/// # Safety
+/// The processor has the instruction set it was compiled for. With `rows` = MR and `width` = NV·LANES: `a` is readable
+/// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
+/// `width` elements a row.
+pub(crate) type TileFn = unsafe fn(&TileArgs);
+
+/// One tile size in the two forms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TileKernel {
+    pub(crate) rows: usize,
+    pub(crate) nn: TileFn,
+    pub(crate) tn: TileFn,
+}
+
+impl TileKernel {
+    pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize>() -> Self {
+        Self { rows: MR, nn: tile::<S, MR, NV, false>, tn: tile::<S, MR, NV, true> }
+    }
+}
+
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool>(args: &TileArgs) {
+    // SAFETY: the caller's: the processor has the instructions.
+    let simd = unsafe { S::assume() };
+    simd.vectorize(Tile::<MR, NV, TN>(args));
+}
+
+struct Tile<'a, const MR: usize, const NV: usize, const TN: bool>(&'a TileArgs);
+
+impl<const MR: usize, const NV: usize, const TN: bool> Task for Tile<'_, MR, NV, TN> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let args = *self.0;
+        let mut acc = [[simd.splat(0.0); NV]; MR];
+        if !args.start.is_null() {
+            for (i, row) in acc.iter_mut().enumerate() {
+                for (j, v) in row.iter_mut().enumerate() {
+                    // SAFETY: `TileFn`'s contract for `start`.
+                    *v = unsafe { simd.load(args.start.add(i * args.start_stride + j * S::LANES)) };
+                }
+            }
+        }
+        let mut b = args.b;
+        let mut left = args.k;
+        let mut run = args.a;
+        while left > 0 {
+            let steps = if TN { left } else { left.min(args.a_run) };
+            let mut a = run;
+            for _ in 0..steps / UNROLL {
+                for _ in 0..UNROLL {
+                    // SAFETY: `TileFn`'s contract: these steps are readable.
+                    unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, args.a_stride, &mut b, args.b_stride) };
+                }
+            }
+            for _ in 0..steps % UNROLL {
+                // SAFETY: as above.
+                unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, args.a_stride, &mut b, args.b_stride) };
+            }
+            left -= steps;
+            run = run.wrapping_add(args.a_next);
+        }
+        for (i, row) in acc.into_iter().enumerate() {
+            for (j, v) in row.into_iter().enumerate() {
+                // SAFETY: `TileFn`'s contract for `out`.
+                unsafe { simd.store(args.out.add(i * args.out_stride + j * S::LANES), v) };
+            }
+        }
+    }
+}
+
+const UNROLL: usize = 4;
+
+/// # Safety
+/// One more step is readable at `a` and `b`.
+#[inline(always)]
+unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool>(
+    simd: S,
+    acc: &mut [[S::F; NV]; MR],
+    a: &mut *const f32,
+    a_stride: usize,
+    b: &mut *const f32,
+    b_stride: usize,
+) {
+    let mut vectors = [simd.splat(0.0); NV];
+    for (j, v) in vectors.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *v = unsafe { simd.load(b.add(j * S::LANES)) };
+    }
+    for (i, row) in acc.iter_mut().enumerate() {
+        let at = if TN { i } else { i * a_stride };
+        // SAFETY: the caller's.
+        let scalar = simd.splat(unsafe { *a.add(at) });
+        for (sum, v) in row.iter_mut().zip(vectors) {
+            *sum = simd.mul_add(scalar, v, *sum);
+        }
+    }
+    *a = a.wrapping_add(if TN { a_stride } else { 1 });
+    *b = b.wrapping_add(b_stride);
+}

@@ -1,0 +1,323 @@
+//! A product, cut into units for threads and into tiles for registers.
+//!
+//! ```text
+//!               panel of b (PANEL wide, k deep)
+//!                 ┌──┐
+//!                 │  │   KC steps at a time, so that this stays in the second-level cache
+//!                 └──┘
+//!   a  rows ▢▢▢▢  ┌──┐   one unit: some rows of one panel of the result
+//!           ▢▢▢▢  │  │   one tile: MR rows of it, see `kernel`
+//!                 └──┘
+//! ```
+//!
+//! Each finished tile is handed to an [`Epilogue`] while it is in the first-level cache; tiles of an unfinished k run
+//! wait in scratch memory that belongs to the thread. Where a tile starts and ends never shows in a bit of the result:
+//! each element is one chain over k.
+
+pub(crate) mod cache;
+mod kernel;
+mod pack;
+pub(crate) mod raw;
+pub(crate) mod tier;
+
+use crate::matrix::AlignedVec;
+use crate::ops::check::Dims;
+use crate::ops::{Form, REDUCE_ROWS};
+use crate::pool;
+use cache::CacheSizes;
+use kernel::TileArgs;
+use raw::Raw;
+use tier::Tier;
+
+/// A tile of finished sums: `rows × cols` of the product, at `(row, col)` of problem `problem`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished {
+    /// The sums: `cols` elements in every row.
+    pub(crate) z: *const f32,
+    /// Elements between its rows.
+    pub(crate) z_stride: usize,
+    pub(crate) problem: usize,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+/// What follows a product.
+///
+/// Tiles of one column range inside one block of [`REDUCE_ROWS`] rows come in the order of their rows, on one thread
+/// (NN products); no tile comes twice.
+pub(crate) trait Epilogue: Sync {
+    /// # Safety
+    /// `tile` lies inside the matrices that the epilogue was made for, and nobody else touches that part of them.
+    unsafe fn tile(&self, tile: &Finished);
+
+    /// Tells the processor what [`Epilogue::tile`] will touch.
+    #[inline]
+    fn prefetch(&self, _problem: usize, _row: usize, _col: usize, _rows: usize) {}
+}
+
+/// One product with its epilogue.
+pub(crate) struct Product<'a> {
+    pub(crate) tier: &'static Tier,
+    pub(crate) form: Form,
+    pub(crate) dims: Dims,
+    pub(crate) a: Raw,
+    pub(crate) b: Raw,
+    /// What the chains start from, instead of zero.
+    pub(crate) start: Option<Raw>,
+    pub(crate) epilogue: &'a dyn Epilogue,
+}
+
+/// Memory that products borrow while they run. Grows to what the largest has needed.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// One a thread: a packed run of `b`.
+    slots: Vec<AlignedVec<f32>>,
+    /// Sums of unfinished chains, panel-major.
+    waiting: AlignedVec<f32>,
+    /// The row-major left operand of a TN product, in panels.
+    packed_a: AlignedVec<f32>,
+}
+
+fn grow(buffer: &mut AlignedVec<f32>, len: usize) {
+    if buffer.len() < len {
+        *buffer = AlignedVec::zeros(len);
+    }
+}
+
+/// How a product is cut: k into runs, rows into chunks, columns into panels. One unit of work is a chunk of rows of one
+/// panel over one run of k.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// Rows are cut at multiples of this only.
+    quantum: usize,
+    /// Rows of a chunk.
+    rows: usize,
+    chunks: usize,
+    panels: usize,
+    /// Steps of one run.
+    kc: usize,
+    /// Whether `b` is copied into panels, run by run.
+    pack_b: bool,
+    slots: usize,
+}
+
+/// Multiply-adds below which a product stays on the thread it is on: about ten microseconds of work.
+const SPLIT_WORK: usize = 1 << 20;
+/// Multiply-adds of the smallest unit.
+const UNIT_WORK: usize = 1 << 18;
+/// Units a thread should find, so that the last ones fill the gaps.
+const UNITS_PER_THREAD: usize = 16;
+
+impl Plan {
+    fn new(product: &Product<'_>) -> Self {
+        let Dims { batch, m, n, k } = product.dims;
+        let tier = product.tier;
+        let quantum = match product.form {
+            Form::Nn => REDUCE_ROWS,
+            Form::Tn => tier.panel,
+        };
+        let panels = n.div_ceil(tier.panel);
+        let work = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k);
+        let slots = if work < SPLIT_WORK { 1 } else { pool::threads() };
+        // A row-major b is read with its own stride where each row is used a few times only.
+        let pack_b = product.b.is_row_major() && (m > 4 * REDUCE_ROWS || n % tier.lanes != 0);
+
+        // A run of one panel of b fills a quarter of the second-level cache.
+        let cache = CacheSizes::detect();
+        let (l2, l3) = (cache.l2 / size_of::<f32>(), cache.l3 / size_of::<f32>());
+        let kc_max = (l2 / 4 / tier.panel).max(256);
+        let runs = k.div_ceil(kc_max).max(1);
+        let run = if product.form == Form::Nn { product.a.run() } else { 1 };
+        let kc = match k.div_ceil(runs) {
+            even if run == usize::MAX => even,
+            even => even.next_multiple_of(run),
+        };
+
+        // Either a chunk of a stays in the second-level cache while b passes by from the third, or, where b is too
+        // large for that, a panel of b stays there and a larger chunk of a passes by.
+        let b_passes = !pack_b && kc.saturating_mul(n) <= l3 / 4;
+        let resident = if b_passes { l2 / 3 } else { l3 / 8 };
+        let resident_rows = (resident / kc.max(1)).max(quantum);
+        let strips = panels.saturating_mul(batch).max(1);
+        let wanted = if slots == 1 { 1 } else { (slots * UNITS_PER_THREAD).div_ceil(strips) };
+        let affordable = (m.saturating_mul(tier.panel).saturating_mul(kc) / UNIT_WORK).max(1);
+        let groups = m.div_ceil(quantum).max(1);
+        let chunks = wanted.min(affordable).max(m.div_ceil(resident_rows)).clamp(1, groups);
+        let rows = groups.div_ceil(chunks) * quantum;
+        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), panels, kc, pack_b, slots }
+    }
+}
+
+impl Product<'_> {
+    /// Computes the product and hands every tile to the epilogue.
+    ///
+    /// # Safety
+    /// `a`, `b`, `start` and the epilogue's matrices have the shapes `dims` and `form` say; panel-major operands have
+    /// panels of a multiple of the tier's width (`a` of an NN product: of any width); nobody else touches what the
+    /// epilogue writes.
+    pub(crate) unsafe fn run(mut self, scratch: &mut Scratch) {
+        let Dims { batch, m, n, k } = self.dims;
+        if batch == 0 || m == 0 || n == 0 {
+            return;
+        }
+        let plan = Plan::new(&self);
+        let panel = self.tier.panel;
+        if self.form == Form::Tn && self.a.is_row_major() && n > panel && m > self.tier.lanes {
+            let one = m.next_multiple_of(panel) * k;
+            grow(&mut scratch.packed_a, batch * one);
+            let packed = Raw::panels(scratch.packed_a.as_mut_ptr(), k, panel, one);
+            // SAFETY: `a` is readable over [k, m] of every problem; the scratch was grown to hold it.
+            unsafe { pack::panels(self.a, packed, [batch, k, m], panel, plan.slots) };
+            self.a = packed;
+        }
+        if scratch.slots.len() < plan.slots {
+            scratch.slots.resize_with(plan.slots, AlignedVec::default);
+        }
+        let slot_len = if plan.pack_b { plan.kc.min(k) * panel } else { 0 };
+        scratch.slots.iter_mut().take(plan.slots).for_each(|slot| grow(slot, slot_len));
+        let one = plan.panels * panel * m;
+        grow(&mut scratch.waiting, if plan.kc < k { batch * one } else { 0 });
+        let waiting = Raw::panels(scratch.waiting.as_mut_ptr(), m, panel, one);
+        let slots = &Slots(scratch.slots.as_mut_ptr());
+
+        let (this, plan) = (&self, &plan);
+        let mut k0 = 0;
+        loop {
+            let steps = plan.kc.min(k - k0);
+            pool::for_each(plan.slots, batch * plan.chunks * plan.panels, &|slot, unit| {
+                let (strip, panel) = (unit / plan.panels, unit % plan.panels);
+                let (problem, chunk) = (strip / plan.chunks, strip % plan.chunks);
+                // SAFETY: units are disjoint parts of the result; a slot's memory has one user at a time; the rest is
+                // the caller's.
+                unsafe {
+                    let unit = Unit { problem, panel, chunk, k0, steps, packed: slots.get(slot), waiting };
+                    this.unit(plan, &unit);
+                }
+            });
+            k0 += steps;
+            if k0 >= k {
+                break;
+            }
+        }
+    }
+
+    unsafe fn unit(&self, plan: &Plan, unit: &Unit) {
+        let Dims { m, n, k, .. } = self.dims;
+        let &Unit { problem, k0, steps, packed, waiting, .. } = unit;
+        let tier = self.tier;
+        let col = unit.panel * tier.panel;
+        let cols = tier.panel.min(n - col);
+        let (kernels, width) = tier.strip(cols);
+        let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
+        let (first, last) = (k0 == 0, k0 + steps == k);
+        let mut tile = TileBuffer([0.0; TILE_LEN]);
+        let (b, b_stride) = if plan.pack_b {
+            // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
+            unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
+            (packed.cast_const(), width)
+        } else {
+            (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
+        };
+        let mut row = rows.start;
+        while row < rows.end {
+            let group = rows.end.min(row + plan.quantum);
+            let mut choice = 0;
+            while row < group {
+                while kernels[choice].rows > group - row {
+                    choice += 1;
+                }
+                let kernel = kernels[choice];
+                let wait = waiting.at(problem, row, col);
+                let (start, start_stride): (*const f32, _) = match (first, self.start) {
+                    (false, _) => (wait, tier.panel),
+                    (true, None) => (std::ptr::null(), 0),
+                    (true, Some(start)) => {
+                        let (from, stride) = (start.at(problem, row, col), start.row_stride());
+                        // SAFETY: the starting sums have the shape of the result; the buffer holds a tile.
+                        unsafe { copy(from, stride, tile.0.as_mut_ptr(), width, kernel.rows, cols) };
+                        (tile.0.as_ptr(), width)
+                    }
+                };
+                let (out, out_stride) = if last { (tile.0.as_mut_ptr(), width) } else { (wait, tier.panel) };
+                if last {
+                    self.epilogue.prefetch(problem, row, col, kernel.rows);
+                }
+                let (a, call) = match self.form {
+                    Form::Nn => (self.a.at(problem, row, k0), kernel.nn),
+                    Form::Tn => (self.a.at(problem, k0, row), kernel.tn),
+                };
+                let args = TileArgs {
+                    a,
+                    a_stride: self.a.row_stride(),
+                    a_run: self.a.run(),
+                    a_next: self.a.panel_stride(),
+                    b,
+                    b_stride,
+                    k: steps,
+                    start,
+                    start_stride,
+                    out,
+                    out_stride,
+                };
+                // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
+                // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
+                // only; `start` and `out` are tiles in scratch or on the stack.
+                unsafe { call(&args) };
+                if last {
+                    let rows = kernel.rows;
+                    let done = Finished { z: tile.0.as_ptr(), z_stride: width, problem, row, col, rows, cols };
+                    // SAFETY: the tile lies inside the result and belongs to this unit.
+                    unsafe { self.epilogue.tile(&done) };
+                }
+                row += kernel.rows;
+            }
+        }
+    }
+}
+
+/// A chunk of rows of one panel of one problem, over one run of k.
+struct Unit {
+    problem: usize,
+    panel: usize,
+    chunk: usize,
+    k0: usize,
+    steps: usize,
+    /// Room for a packed run of `b`.
+    packed: *mut f32,
+    /// Where unfinished sums wait.
+    waiting: Raw,
+}
+
+/// The largest tile of any tier: 6×64, 24×16, ….
+const TILE_LEN: usize = 384;
+
+#[repr(align(64))]
+struct TileBuffer([f32; TILE_LEN]);
+
+/// Every thread's scratch memory.
+struct Slots(*mut AlignedVec<f32>);
+
+// SAFETY: a slot's memory has one user at a time: see `get`.
+unsafe impl Sync for Slots {}
+
+impl Slots {
+    /// # Safety
+    /// The slot exists and nobody else uses it now.
+    unsafe fn get(&self, slot: usize) -> *mut f32 {
+        // SAFETY: the caller's.
+        unsafe { (*self.0.add(slot)).as_mut_ptr() }
+    }
+}
+
+/// Copies a block, rows apart as their strides say.
+///
+/// # Safety
+/// `rows × cols` elements are readable at `src` and writable at `dst`; they do not overlap.
+unsafe fn copy(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, rows: usize, cols: usize) {
+    for r in 0..rows {
+        // SAFETY: the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(src.add(r * src_stride), dst.add(r * dst_stride), cols) };
+    }
+}

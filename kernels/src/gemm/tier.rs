@@ -1,0 +1,96 @@
+//! What an instruction set brings: one table of tile kernels, and the width they like panels to have.
+
+use super::kernel::TileKernel;
+use crate::isa::Isa;
+use crate::simd::{Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+
+/// The kernels of one instruction set. One exists only where detection has found it.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub(crate) isa: Isa,
+    /// f32 lanes of a vector.
+    pub(crate) lanes: usize,
+    /// Width of a panel, and of the widest tile.
+    pub(crate) panel: usize,
+    /// By vectors a tile is wide, less one: the heights there are, tallest first, down to 1.
+    pub(crate) tiles: &'static [&'static [TileKernel]],
+}
+
+/// `tiles![S; 4: 6 5 4; 3: 8]` lists kernels as width in vectors: heights.
+macro_rules! tiles {
+    ($s:ty; $($nv:literal: $($mr:literal)*);*) => {
+        &[$(&[$(TileKernel::new::<$s, $mr, $nv>()),*]),*]
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Tier = Tier {
+    isa: Isa::Avx512,
+    lanes: 16,
+    panel: 64,
+    tiles: tiles![Avx512;
+        1: 24 16 12 8 6 4 3 2 1;
+        2: 12 8 6 5 4 3 2 1;
+        3: 8 6 5 4 3 2 1;
+        4: 6 5 4 3 2 1],
+};
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Tier = Tier {
+    isa: Isa::Avx2,
+    lanes: 8,
+    panel: 16,
+    tiles: tiles![Avx2;
+        1: 12 8 6 4 3 2 1;
+        2: 6 5 4 3 2 1],
+};
+
+#[cfg(target_arch = "aarch64")]
+static NEON: Tier = Tier {
+    isa: Isa::Neon,
+    lanes: 4,
+    panel: 16,
+    tiles: tiles![crate::simd::Neon;
+        1: 24 16 12 8 6 4 3 2 1;
+        2: 12 8 6 5 4 3 2 1;
+        3: 8 6 5 4 3 2 1;
+        4: 6 5 4 3 2 1],
+};
+
+static PORTABLE: Tier = Tier {
+    isa: Isa::Portable,
+    lanes: 4,
+    panel: 8,
+    tiles: tiles![Portable;
+        1: 8 4 3 2 1;
+        2: 4 3 2 1],
+};
+
+impl Tier {
+    /// The tier of an instruction set, where the processor has it.
+    pub(crate) fn of(isa: Isa) -> Option<&'static Self> {
+        if !isa.is_available() {
+            return None;
+        }
+        let tier = match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &NEON,
+            _ => &PORTABLE,
+        };
+        debug_assert!(tier.isa == isa && Portable::LANES == PORTABLE.lanes);
+        Some(tier)
+    }
+
+    /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
+    pub(crate) fn strip(&self, width: usize) -> (&'static [TileKernel], usize) {
+        debug_assert!(0 < width && width <= self.panel);
+        let vectors = width.div_ceil(self.lanes);
+        (self.tiles[vectors - 1], vectors * self.lanes)
+    }
+}
