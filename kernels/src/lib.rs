@@ -17,10 +17,15 @@ mod view;
 
 pub use backend::{Backend, BackendKind, Fused};
 pub use gemm::cache::CacheSizes;
+pub mod step;
+mod view;
+
+pub use backend::{Backend, BackendKind, Naive};
 pub use error::Error;
 pub use isa::{ISA_VARIABLE, Isa};
 pub use layout::Layout;
 pub use matrix::{AlignedVec, Matrix};
 pub use peak::fma_loop;
 pub use real::Real;
+pub use step::{Step, StepConfig};
 pub use view::{MatMut, MatRef};

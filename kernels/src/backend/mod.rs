@@ -16,6 +16,9 @@ mod openblas;
 mod unfused;
 
 pub use fused::Fused;
+mod naive;
+
+pub use naive::Naive;
 
 use std::fmt;
 use std::str::FromStr;

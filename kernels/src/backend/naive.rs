@@ -1,0 +1,299 @@
+//! Plain loops: the definition of correct.
+//!
+//! Every other backend is tested against this one. It fixes what the formulas of [`ops`](crate::ops) leave open:
+//!
+//! - an element of a product is one chain of fused multiply-adds over increasing k, from 0 (or from `c`);
+//! - the bias is added to the finished chain;
+//! - nothing is skipped: 0·NaN is NaN;
+//! - a sum over rows is taken in the element type, row after row, inside blocks of [`REDUCE_ROWS`]; the blocks are
+//!   added in f64 and the result is rounded once.
+
+use super::{Backend, BackendKind};
+use crate::isa::Isa;
+use crate::ops::{
+    Activation, Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, REDUCE_ROWS, Result, Rule,
+    UpdateVector, WeightGrad, check,
+};
+use crate::real::Real;
+use crate::view::MatRef;
+
+/// The reference backend, for f32 and f64. It keeps nothing between calls and runs on one thread.
+///
+/// ```
+/// use sae_kernels::ops::{Form, Gemm};
+/// use sae_kernels::{Backend, MatMut, MatRef, Naive};
+/// let (a, b, mut c) = ([1.0f64, 2.0], [3.0, 4.0], [0.0]);
+/// Naive.gemm(Gemm {
+///     form: Form::Nn,
+///     a: MatRef::row_major(&a, 1, 2)?,
+///     b: MatRef::row_major(&b, 2, 1)?,
+///     c: MatMut::row_major(&mut c, 1, 1)?,
+///     accumulate: false,
+/// })?;
+/// assert_eq!(c, [11.0]);
+/// # Ok::<(), sae_kernels::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Naive;
+
+impl<T: Real> Backend<T> for Naive {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Naive
+    }
+
+    fn isa(&self) -> Isa {
+        Isa::Portable
+    }
+
+    fn panel(&self) -> Option<usize> {
+        None
+    }
+
+    /// NN: `c [m, n] = a [m, k] · b [k, n]`. TN: `c [m, n] = aᵀ · b` with `a [k, m]`.
+    fn gemm(&mut self, op: Gemm<'_, T>) -> Result {
+        let dims = check::gemm(&op)?;
+        let Gemm { form, a, b, mut c, accumulate } = op;
+        for p in 0..dims.batch {
+            for i in 0..dims.m {
+                for j in 0..dims.n {
+                    let start = if accumulate { c.at(p, i, j) } else { T::ZERO };
+                    let sum = match form {
+                        Form::Nn => row_times_column(a, b, p, i, j, start),
+                        Form::Tn => column_times_column(a, b, p, i, j, start),
+                    };
+                    c.set(p, i, j, sum);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `x [n, d_in]`, `w [d_in, d_hid]`, `bias [d_hid]` → `h [n, d_hid] = f(x·w + bias)`,
+    /// `col_sums [d_hid] = Σ_i h_ij`.
+    fn encode(&mut self, op: Encode<'_, T>) -> Result {
+        let dims = check::encode(&op)?;
+        let Encode { x, w, bias, activation, mut h, col_sums } = op;
+        for p in 0..dims.batch {
+            for i in 0..dims.m {
+                for j in 0..dims.n {
+                    let z = row_times_column(x, w, p, i, j, T::ZERO) + bias[p * dims.n + j];
+                    h.set(p, i, j, apply(activation, z));
+                }
+            }
+        }
+        if let Some(sums) = col_sums {
+            column_sums(h.as_ref(), sums);
+        }
+        Ok(())
+    }
+
+    /// `h [n, d_hid]`, `w [d_hid, d_in]`, `bias [d_in]`, `target [n, d_in]` → with `z = h·w + bias`:
+    /// `x_hat [n, d_in] = g(z)`, `loss_sum = Σ_ij ℓ(z, target)`, `delta [n, d_in] = scale·dℓ/dz`,
+    /// `bias_grad [d_in] = Σ_i delta_ij`.
+    fn decode(&mut self, op: Decode<'_, T>) -> Result {
+        let dims = check::decode(&op)?;
+        let Decode { h, w, bias, activation, target, loss, scale, mut delta, bias_grad, mut x_hat, loss_sum } = op;
+        for (p, total) in loss_sum.iter_mut().enumerate() {
+            *total = 0.0;
+            for block in row_blocks(dims.m) {
+                for j in 0..dims.n {
+                    let mut sum = T::ZERO;
+                    for i in block.clone() {
+                        let z = row_times_column(h, w, p, i, j, T::ZERO) + bias[p * dims.n + j];
+                        let y = apply(activation, z);
+                        let x = target.at(p, i, j);
+                        sum += loss_of(loss, z, y, x);
+                        delta.set(p, i, j, scale * loss_slope(loss, activation, y, x));
+                        if let Some(x_hat) = &mut x_hat {
+                            x_hat.set(p, i, j, y);
+                        }
+                    }
+                    *total += sum.to_f64();
+                }
+            }
+        }
+        if let Some(grad) = bias_grad {
+            column_sums(delta.as_ref(), grad);
+        }
+        Ok(())
+    }
+
+    /// `delta_out [n, d_in]`, `w_t [d_in, d_hid]`, `h [n, d_hid]`, `row_term [d_hid]` →
+    /// `delta_hid [n, d_hid] = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`, `bias_grad [d_hid] = Σ_i delta_hid_ij`.
+    fn hidden_delta(&mut self, op: HiddenDelta<'_, T>) -> Result {
+        let dims = check::hidden_delta(&op)?;
+        let HiddenDelta { delta_out, w_t, h, activation, row_term, l1, mut delta_hid, bias_grad } = op;
+        for p in 0..dims.batch {
+            for i in 0..dims.m {
+                for j in 0..dims.n {
+                    let y = h.at(p, i, j);
+                    let mut slope = row_times_column(delta_out, w_t, p, i, j, T::ZERO);
+                    if let Some(term) = row_term {
+                        slope += term[p * dims.n + j];
+                    }
+                    if l1 != T::ZERO {
+                        slope += l1 * sign(y);
+                    }
+                    delta_hid.set(p, i, j, slope * derivative(activation, y));
+                }
+            }
+        }
+        if let Some(grad) = bias_grad {
+            column_sums(delta_hid.as_ref(), grad);
+        }
+        Ok(())
+    }
+
+    /// `a [n, rows]`, `delta [n, cols]` → `g [rows, cols] = aᵀ·delta`, stored, or one optimiser step on `w [rows, cols]`
+    /// with `m`, `v [rows, cols]` and the refreshed `w_t [cols, rows]`.
+    fn weight_grad(&mut self, op: WeightGrad<'_, T>) -> Result {
+        let dims = check::weight_grad(&op)?;
+        let WeightGrad { a, delta, sink } = op;
+        let gradient = |p, i, j| column_times_column(a, delta, p, i, j, T::ZERO);
+        let each =
+            || (0..dims.batch).flat_map(move |p| (0..dims.m).flat_map(move |i| (0..dims.n).map(move |j| (p, i, j))));
+        match sink {
+            GradSink::Store(mut grad) => {
+                for (p, i, j) in each() {
+                    grad.set(p, i, j, gradient(p, i, j));
+                }
+            }
+            GradSink::Update(mut to) => {
+                let (rule, c) = (to.hyper.rule, to.hyper.coefficients());
+                for (p, i, j) in each() {
+                    let mut w = to.w.at(p, i, j);
+                    let mut m = to.m.as_ref().map_or(T::ZERO, |m| m.at(p, i, j));
+                    let mut v = to.v.as_ref().map_or(T::ZERO, |v| v.at(p, i, j));
+                    update_element(rule, &c, &mut w, gradient(p, i, j), &mut m, &mut v);
+                    to.w.set(p, i, j, w);
+                    if let Some(w_t) = &mut to.w_t {
+                        w_t.set(p, j, i, w);
+                    }
+                    if let (true, Some(state)) = (rule.keeps_m(), &mut to.m) {
+                        state.set(p, i, j, m);
+                    }
+                    if let (true, Some(state)) = (rule.keeps_v(), &mut to.v) {
+                        state.set(p, i, j, v);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `w`, `grad`, `m`, `v`, all `[len]`: one optimiser step on `w`.
+    fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result {
+        let len = check::update_vector(&op)?;
+        let UpdateVector { hyper, w, grad, mut m, mut v } = op;
+        let (rule, c) = (hyper.rule, hyper.coefficients());
+        let (mut no_m, mut no_v) = (T::ZERO, T::ZERO);
+        for i in 0..len {
+            let m = m.as_deref_mut().filter(|_| rule.keeps_m()).map_or(&mut no_m, |m| &mut m[i]);
+            let v = v.as_deref_mut().filter(|_| rule.keeps_v()).map_or(&mut no_v, |v| &mut v[i]);
+            update_element(rule, &c, &mut w[i], grad[i], m, v);
+        }
+        Ok(())
+    }
+}
+
+/// `start + Σ_k a[i, k]·b[k, j]`.
+fn row_times_column<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, p: usize, i: usize, j: usize, start: T) -> T {
+    (0..b.rows()).fold(start, |sum, k| a.at(p, i, k).mul_add(b.at(p, k, j), sum))
+}
+
+/// `start + Σ_k a[k, i]·b[k, j]`.
+fn column_times_column<T: Real>(a: MatRef<'_, T>, b: MatRef<'_, T>, p: usize, i: usize, j: usize, start: T) -> T {
+    (0..b.rows()).fold(start, |sum, k| a.at(p, k, i).mul_add(b.at(p, k, j), sum))
+}
+
+/// The rows `0..n` in blocks of [`REDUCE_ROWS`].
+fn row_blocks(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..n).step_by(REDUCE_ROWS).map(move |first| first..n.min(first + REDUCE_ROWS))
+}
+
+/// `a [rows, cols]` → `sums [cols] = Σ_i a_ij`, problem after problem.
+fn column_sums<T: Real>(a: MatRef<'_, T>, sums: &mut [T]) {
+    for p in 0..a.batch() {
+        for j in 0..a.cols() {
+            let mut total = 0.0;
+            for block in row_blocks(a.rows()) {
+                total += block.fold(T::ZERO, |sum, i| sum + a.at(p, i, j)).to_f64();
+            }
+            sums[p * a.cols() + j] = T::from_f64(total);
+        }
+    }
+}
+
+/// `f(z)`. The sigmoid never takes e to a positive power, so nothing overflows.
+fn apply<T: Real>(activation: Activation, z: T) -> T {
+    match activation {
+        Activation::Sigmoid if z >= T::ZERO => T::ONE / (T::ONE + (-z).exp()),
+        Activation::Sigmoid => z.exp() / (T::ONE + z.exp()),
+        Activation::Relu if T::ZERO > z => T::ZERO,
+        Activation::Relu => z,
+        Activation::Tanh => z.tanh(),
+        Activation::Identity => z,
+    }
+}
+
+/// `f'(z)` from `y = f(z)`.
+fn derivative<T: Real>(activation: Activation, y: T) -> T {
+    match activation {
+        Activation::Sigmoid => y * (T::ONE - y),
+        Activation::Relu if y > T::ZERO => T::ONE,
+        Activation::Relu => T::ZERO,
+        Activation::Tanh => (-y).mul_add(y, T::ONE),
+        Activation::Identity => T::ONE,
+    }
+}
+
+/// ℓ of one element: logit `z`, reconstruction `y = g(z)`, target `x`.
+fn loss_of<T: Real>(loss: Loss, z: T, y: T, x: T) -> T {
+    match loss {
+        Loss::Squared => T::from_f64(0.5) * (y - x) * (y - x),
+        Loss::Bce => z.max(T::ZERO) - z * x + (-z.abs()).exp().ln_1p(),
+    }
+}
+
+/// `dℓ/dz` of one element. With a sigmoid output, the derivative of BCE cancels the sigmoid's.
+fn loss_slope<T: Real>(loss: Loss, activation: Activation, y: T, x: T) -> T {
+    match loss {
+        Loss::Squared => (y - x) * derivative(activation, y),
+        Loss::Bce => y - x,
+    }
+}
+
+/// −1, 0 or 1; NaN for NaN.
+fn sign<T: Real>(y: T) -> T {
+    if y > T::ZERO {
+        T::ONE
+    } else if y < T::ZERO {
+        -T::ONE
+    } else {
+        // Zero or NaN.
+        y
+    }
+}
+
+/// One optimiser step on one element: the table of [`Rule`]'s module, with the numbers of
+/// [`Hyper::coefficients`](crate::ops::Hyper). `m` and `v` are touched where the rule keeps them.
+pub(crate) fn update_element<T: Real>(rule: Rule<T>, c: &Coefficients<T>, w: &mut T, grad: T, m: &mut T, v: &mut T) {
+    let g = c.decay.mul_add(*w, grad);
+    let direction = match rule {
+        Rule::Sgd => g,
+        Rule::Momentum { .. } => {
+            *m = c.m_keep.mul_add(*m, g);
+            *m
+        }
+        Rule::RmsProp { .. } => {
+            *v = c.v_keep.mul_add(*v, c.v_take * g * g);
+            g / v.sqrt().mul_add(c.v_scale, c.eps)
+        }
+        Rule::Adam { .. } | Rule::AdamW { .. } => {
+            *m = c.m_keep.mul_add(*m, c.m_take * g);
+            *v = c.v_keep.mul_add(*v, c.v_take * g * g);
+            *m / v.sqrt().mul_add(c.v_scale, c.eps)
+        }
+    };
+    *w = (-c.lr).mul_add(direction, *w * c.shrink);
+}
