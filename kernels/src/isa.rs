@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::gemm::tier::Tier;
 
 /// The environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "SAE_KERNELS_ISA";
@@ -55,6 +56,12 @@ impl Isa {
             #[allow(unreachable_patterns, reason = "which instruction sets are left depends on the target")]
             _ => false,
         }
+    }
+
+    /// Whether it computes the same bits as every other such instruction set: all that can run here do, except the
+    /// portable one on targets without fused multiply-add.
+    pub fn keeps_bits(self) -> bool {
+        Tier::of(self).is_some_and(|tier| tier.fused)
     }
 
     /// The instruction sets that can run here, best first.

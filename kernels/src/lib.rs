@@ -13,15 +13,12 @@ mod peak;
 mod pool;
 mod real;
 mod simd;
-mod view;
-
-pub use backend::{Backend, BackendKind, Fused};
-pub use gemm::cache::CacheSizes;
 pub mod step;
 mod view;
 
-pub use backend::{Backend, BackendKind, Naive};
+pub use backend::{Backend, BackendKind, Fused, Naive, backend, openblas_config};
 pub use error::Error;
+pub use gemm::cache::CacheSizes;
 pub use isa::{ISA_VARIABLE, Isa};
 pub use layout::Layout;
 pub use matrix::{AlignedVec, Matrix};

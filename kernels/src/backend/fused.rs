@@ -175,7 +175,12 @@ impl Backend for Fused {
                 });
             }
             GradSink::Update(mut update) => {
-                let views = [("w", Some(&update.w)), ("w_t", update.w_t.as_ref()), ("m", update.m.as_ref()), ("v", update.v.as_ref())];
+                let views = [
+                    ("w", Some(&update.w)),
+                    ("w_t", update.w_t.as_ref()),
+                    ("m", update.m.as_ref()),
+                    ("v", update.v.as_ref()),
+                ];
                 for (name, view) in views {
                     view.map_or(Ok(()), |view| self.fits(name, view.layout()))?;
                 }
@@ -211,7 +216,13 @@ pub(super) fn update_tile(update: &mut UpdateMatrix<'_>, dims: Dims, group: usiz
 }
 
 /// Sums up what the tiles of a decode left.
-pub(super) fn finish_decode(grads: &Sums, losses: &Sums, loss: Loss, bias_grad: Option<&mut [f32]>, loss_sum: &mut [f64]) {
+pub(super) fn finish_decode(
+    grads: &Sums,
+    losses: &Sums,
+    loss: Loss,
+    bias_grad: Option<&mut [f32]>,
+    loss_sum: &mut [f64],
+) {
     if let Some(out) = bias_grad {
         grads.columns_into(out);
     }

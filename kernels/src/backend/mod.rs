@@ -11,13 +11,12 @@
 
 mod fused;
 mod matrixmultiply;
+mod naive;
 #[cfg(feature = "openblas")]
 mod openblas;
 mod unfused;
 
 pub use fused::Fused;
-mod naive;
-
 pub use naive::Naive;
 
 use std::fmt;

@@ -6,10 +6,10 @@
 use super::fused::{finish_decode, update_tile};
 use super::{Backend, BackendKind};
 use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, update_slice};
+use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
 use crate::gemm::{Epilogue, Finished};
-use crate::error::Error;
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::matrix::AlignedVec;
@@ -142,8 +142,7 @@ impl<G: Multiply> Unfused<G> {
             let (problem, chunk) = (rest / chunks, rest % chunks);
             let (row, col) = (chunk * quantum, strip * width);
             let (rows, cols) = (quantum.min(m - row), width.min(n - col));
-            let tile =
-                Finished { z: z.at(problem, row, col), z_stride: z.row_stride(), problem, row, col, rows, cols };
+            let tile = Finished { z: z.at(problem, row, col), z_stride: z.row_stride(), problem, row, col, rows, cols };
             // SAFETY: the tile lies inside the result; units are disjoint.
             unsafe { epilogue.tile(&tile) };
         });

@@ -3,7 +3,7 @@
 use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
 use crate::gemm::Finished;
 use crate::gemm::raw::Raw;
-use crate::math;
+use crate::math::vector as math;
 use crate::ops::{Activation, Loss, REDUCE_ROWS};
 use crate::simd::Simd;
 
@@ -25,8 +25,10 @@ impl TileOp for DecodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         match self.loss {
-            // SAFETY: the caller's.
-            Loss::Squared => with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, SquaredError<F>>(simd, tile) }),
+            Loss::Squared => with_nonlinearity!(self.activation, F => {
+                // SAFETY: the caller's.
+                unsafe { self.rows::<S, SquaredError<F>>(simd, tile) }
+            }),
             // SAFETY: the caller's; the door has checked that the activation is the sigmoid.
             Loss::Bce => unsafe { self.rows::<S, CrossEntropy>(simd, tile) },
         }

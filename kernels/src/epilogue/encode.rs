@@ -35,7 +35,7 @@ impl EncodeTile<'_> {
         let bias = self.bias.as_ptr().wrapping_add(tile.problem * self.n + tile.col);
         let h = self.h.at(tile.problem, tile.row, tile.col);
         let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
-        let fresh = tile.row % REDUCE_ROWS == 0;
+        let fresh = tile.row.is_multiple_of(REDUCE_ROWS);
         for c in (0..tile.cols).step_by(S::LANES) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.

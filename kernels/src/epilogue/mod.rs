@@ -150,7 +150,7 @@ pub(crate) struct Identity;
 impl Nonlinearity for Sigmoid {
     #[inline(always)]
     fn forward<S: Simd>(simd: S, z: S::F) -> S::F {
-        crate::math::sigmoid(simd, z)
+        crate::math::vector::sigmoid(simd, z)
     }
 
     #[inline(always)]
@@ -179,7 +179,7 @@ impl Nonlinearity for Relu {
 impl Nonlinearity for Tanh {
     #[inline(always)]
     fn forward<S: Simd>(simd: S, z: S::F) -> S::F {
-        crate::math::tanh(simd, z)
+        crate::math::vector::tanh(simd, z)
     }
 
     #[inline(always)]

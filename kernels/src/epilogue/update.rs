@@ -187,7 +187,7 @@ impl TileOp for UpdateTile {
         with_formula!(self.rule, F => unsafe { self.rows::<S, F>(&by, tile) });
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
-            && (end % self.group == 0 || end == self.m)
+            && (end.is_multiple_of(self.group) || end == self.m)
         {
             let start = (end - 1) / self.group * self.group;
             // SAFETY: the rows from `start` on have been updated by the tiles before this one, on this thread.

@@ -22,13 +22,7 @@ pub(super) unsafe fn strip(src: *const f32, stride: usize, dst: *mut f32, width:
 ///
 /// # Safety
 /// `src` is readable over the shape, `dst` writable over whole panels of it; they do not overlap.
-pub(super) unsafe fn panels(
-    src: Raw,
-    dst: Raw,
-    [batch, rows, cols]: [usize; 3],
-    panel: usize,
-    slots: usize,
-) {
+pub(super) unsafe fn panels(src: Raw, dst: Raw, [batch, rows, cols]: [usize; 3], panel: usize, slots: usize) {
     const BLOCK: usize = 64;
     let blocks = rows.div_ceil(BLOCK);
     pool::for_each(slots, batch * blocks, &|_, unit| {

@@ -2,14 +2,16 @@
 
 use super::kernel::TileKernel;
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Portable, Simd};
 
 /// The kernels of one instruction set. One exists only where detection has found it.
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) isa: Isa,
+    /// Whether its multiply-adds round once.
+    pub(crate) fused: bool,
     /// f32 lanes of a vector.
     pub(crate) lanes: usize,
     /// Width of a panel, and of the widest tile.
@@ -27,8 +29,9 @@ macro_rules! tiles {
 
 #[cfg(target_arch = "x86_64")]
 static AVX512: Tier = Tier {
-    isa: Isa::Avx512,
-    lanes: 16,
+    isa: Avx512::ISA,
+    fused: Avx512::FUSED,
+    lanes: Avx512::LANES,
     panel: 64,
     tiles: tiles![Avx512;
         1: 24 16 12 8 6 4 3 2 1;
@@ -39,8 +42,9 @@ static AVX512: Tier = Tier {
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Tier = Tier {
-    isa: Isa::Avx2,
-    lanes: 8,
+    isa: Avx2::ISA,
+    fused: Avx2::FUSED,
+    lanes: Avx2::LANES,
     panel: 16,
     tiles: tiles![Avx2;
         1: 12 8 6 4 3 2 1;
@@ -49,8 +53,9 @@ static AVX2: Tier = Tier {
 
 #[cfg(target_arch = "aarch64")]
 static NEON: Tier = Tier {
-    isa: Isa::Neon,
-    lanes: 4,
+    isa: crate::simd::Neon::ISA,
+    fused: crate::simd::Neon::FUSED,
+    lanes: crate::simd::Neon::LANES,
     panel: 16,
     tiles: tiles![crate::simd::Neon;
         1: 24 16 12 8 6 4 3 2 1;
@@ -60,8 +65,9 @@ static NEON: Tier = Tier {
 };
 
 static PORTABLE: Tier = Tier {
-    isa: Isa::Portable,
-    lanes: 4,
+    isa: Portable::ISA,
+    fused: Portable::FUSED,
+    lanes: Portable::LANES,
     panel: 8,
     tiles: tiles![Portable;
         1: 8 4 3 2 1;
@@ -83,7 +89,7 @@ impl Tier {
             Isa::Neon => &NEON,
             _ => &PORTABLE,
         };
-        debug_assert!(tier.isa == isa && Portable::LANES == PORTABLE.lanes);
+        debug_assert_eq!(tier.isa, isa);
         Some(tier)
     }
 

@@ -173,6 +173,7 @@ pub struct WeightGrad<'a, T = f32> {
 }
 
 /// What becomes of a weight gradient.
+#[allow(clippy::large_enum_variant, reason = "named arguments of one call, never stored")]
 #[derive(Debug)]
 pub enum GradSink<'a, T = f32> {
     /// `grad [rows, cols] = g`.

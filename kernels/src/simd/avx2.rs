@@ -88,7 +88,6 @@ impl Simd for Avx2 {
         fn bits(a: __m256) -> __m256i { _mm256_castps_si256(a) }
         fn from_bits(a: __m256i) -> __m256 { _mm256_castsi256_ps(a) }
         fn splat_i(x: i32) -> __m256i { _mm256_set1_epi32(x) }
-        fn add_i(a: __m256i, b: __m256i) -> __m256i { _mm256_add_epi32(a, b) }
         fn sub_i(a: __m256i, b: __m256i) -> __m256i { _mm256_sub_epi32(a, b) }
         fn and_i(a: __m256i, b: __m256i) -> __m256i { _mm256_and_si256(a, b) }
         fn to_float(a: __m256i) -> __m256 { _mm256_cvtepi32_ps(a) }

@@ -83,7 +83,6 @@ impl Simd for Avx512 {
         fn bits(a: __m512) -> __m512i { _mm512_castps_si512(a) }
         fn from_bits(a: __m512i) -> __m512 { _mm512_castsi512_ps(a) }
         fn splat_i(x: i32) -> __m512i { _mm512_set1_epi32(x) }
-        fn add_i(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn sub_i(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
         fn and_i(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn to_float(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }

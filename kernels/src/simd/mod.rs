@@ -79,6 +79,8 @@ pub(crate) trait Task {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Its name.
     const ISA: Isa;
+    /// Whether [`Simd::mul_add`] rounds once.
+    const FUSED: bool = true;
     /// f32 lanes of a vector.
     const LANES: usize;
     /// f32 lanes.
@@ -151,8 +153,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     #[allow(clippy::wrong_self_convention, reason = "self is the token, not the value")]
     fn from_bits(self, a: Self::I) -> Self::F;
     fn splat_i(self, x: i32) -> Self::I;
-    /// Wrapping.
-    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// Wrapping.
     fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I;

@@ -88,7 +88,6 @@ impl Simd for Neon {
         fn bits(a: float32x4_t) -> int32x4_t { vreinterpretq_s32_f32(a) }
         fn from_bits(a: int32x4_t) -> float32x4_t { vreinterpretq_f32_s32(a) }
         fn splat_i(x: i32) -> int32x4_t { vdupq_n_s32(x) }
-        fn add_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vaddq_s32(a, b) }
         fn sub_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vsubq_s32(a, b) }
         fn and_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vandq_s32(a, b) }
         fn to_float(a: int32x4_t) -> float32x4_t { vcvtq_f32_s32(a) }

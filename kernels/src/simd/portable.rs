@@ -14,16 +14,12 @@ use crate::isa::Isa;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable(());
 
-impl Portable {
-    /// Whether `mul_add` rounds once on this target.
-    pub(crate) const FUSED: bool = cfg!(any(
+impl Simd for Portable {
+    const ISA: Isa = Isa::Portable;
+    const FUSED: bool = cfg!(any(
         all(target_arch = "aarch64", target_feature = "neon"),
         all(target_arch = "x86_64", target_feature = "fma")
     ));
-}
-
-impl Simd for Portable {
-    const ISA: Isa = Isa::Portable;
     const LANES: usize = 4;
     type F = f32x4;
     type I = i32x4;
@@ -165,11 +161,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn splat_i(self, x: i32) -> i32x4 {
         i32x4::splat(x)
-    }
-
-    #[inline(always)]
-    fn add_i(self, a: i32x4, b: i32x4) -> i32x4 {
-        a + b
     }
 
     #[inline(always)]
