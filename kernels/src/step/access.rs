@@ -1,7 +1,6 @@
 //! What a step holds: sizes, weights, averages, and its state for checkpoints.
 
-use crate::error::expect;
-use crate::ops::Result;
+use crate::error::{Error, expect};
 use crate::real::Real;
 use crate::view::MatRef;
 
@@ -38,7 +37,7 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// [`Error::Shape`]; the weights are then as they were.
-    pub fn set_weights(&mut self, weights: &Parameters<T>) -> Result {
+    pub fn set_weights(&mut self, weights: &Parameters<T>) -> Result<(), Error> {
         self.weights.copy_from(weights)?;
         transpose(&self.weights.w_dec, &mut self.w_dec_t);
         Ok(())
@@ -63,7 +62,7 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// [`Error::Shape`] where `n` is more than `max_batch`.
-    pub fn hidden(&self, n: usize) -> Result<MatRef<'_, T>> {
+    pub fn hidden(&self, n: usize) -> Result<MatRef<'_, T>, Error> {
         self.h.top(n)
     }
 
@@ -96,7 +95,7 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::MissingState`] where the state is of another model or rule; nothing is then changed.
-    pub fn set_state(&mut self, state: &State<T>) -> Result {
+    pub fn set_state(&mut self, state: &State<T>) -> Result<(), Error> {
         self.moments.check(self.cfg.rule, state)?;
         let kept = if self.has_ema() && state.step > 0 { self.d_hid() } else { 0 };
         let given = state.rho_hat.as_deref().unwrap_or_default();
