@@ -200,6 +200,11 @@ impl TileOp for UpdateTile {
         for matrix in [Some(self.w), self.first, self.second].into_iter().flatten() {
             prefetch(matrix, problem, row, col, rows);
         }
+        if let Some(w_t) = self.w_t {
+            // A row of w_t for each row of the tile: a whole block of it by the end of the group.
+            let start = row / self.group * self.group;
+            prefetch(w_t, problem, col + (row - start), start, rows);
+        }
     }
 }
 
