@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Source, file_name, idx};
+use super::{Dataset, Source, idx};
 use crate::error::{Error, Result};
+use crate::paths::file_name;
 
 /// Which part of a set that comes divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,8 @@ pub use folder::{Part, load_folder};
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
 pub use synthetic::Synthetic;
 
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
+use crate::paths::{file_name, missing};
 
 /// A set of samples: `rows` vectors of length `cols`.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,11 +153,7 @@ impl Source {
         let metadata = match std::fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Err(Error::Missing {
-                    path: path.to_owned(),
-                    nearest: nearest_beside(path),
-                    expected: ACCEPTED,
-                });
+                return Err(missing(path, &["digits", "synthetic"], ACCEPTED));
             }
             Err(e) => return Err(Error::read(path, e)),
         };
@@ -176,25 +173,6 @@ impl Source {
     pub(crate) fn short_name(&self) -> String {
         file_name(&self.path)
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// The built-in name, or the neighbour in the same folder, that `path` most likely meant.
-fn nearest_beside(path: &Path) -> Option<String> {
-    let wanted = file_name(path);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
-    let names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    let built_in = if folder.is_none() { &["digits", "synthetic"][..] } else { &[] };
-    let found = nearest(&wanted, built_in.iter().copied().chain(names.iter().map(String::as_str)))?;
-    let is_built_in = built_in.contains(&found);
-    Some(match folder {
-        Some(folder) if !is_built_in => folder.join(found).to_string_lossy().into_owned(),
-        _ => found.to_owned(),
-    })
 }
 
 /// The shape of a set: the first dimension counts the rows, the others are one row.
