@@ -1,7 +1,7 @@
 //! `x_hat = g(z + bias)`, the loss, `delta = scale·dloss/dz` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
-use crate::gemm::Finished;
+use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
 use crate::math::vector as math;
 use crate::ops::{Activation, Loss, REDUCE_ROWS};
@@ -34,10 +34,10 @@ impl TileOp for DecodeTile<'_> {
         }
     }
 
-    #[inline]
-    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
-        prefetch(self.target, problem, row, col, rows);
-        prefetch(self.delta, problem, row, col, rows);
+    #[inline(always)]
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
+        ahead.push(self.target.at(problem, row, col));
+        ahead.push(self.delta.at(problem, row, col));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `h = f(z + bias)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
-use crate::gemm::Finished;
+use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
 use crate::ops::Activation;
 use crate::ops::REDUCE_ROWS;
@@ -23,9 +23,9 @@ impl TileOp for EncodeTile<'_> {
         with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
     }
 
-    #[inline]
-    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
-        prefetch(self.h, problem, row, col, rows);
+    #[inline(always)]
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
+        ahead.push(self.h.at(problem, row, col));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, prefetch, store_n, with_nonlinearity};
-use crate::gemm::Finished;
+use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
 use crate::ops::{Activation, REDUCE_ROWS};
 use crate::simd::Simd;
@@ -24,10 +24,10 @@ impl TileOp for HiddenTile<'_> {
         with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
     }
 
-    #[inline]
-    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
-        prefetch(self.h, problem, row, col, rows);
-        prefetch(self.delta_hid, problem, row, col, rows);
+    #[inline(always)]
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
+        ahead.push(self.h.at(problem, row, col));
+        ahead.push(self.delta_hid.at(problem, row, col));
     }
 }
 

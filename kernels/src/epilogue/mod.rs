@@ -18,10 +18,9 @@ pub(crate) use store::StoreTile;
 pub(crate) use sums::{Partials, Sums};
 pub(crate) use update::{UpdateTile, update_slice};
 
-use crate::gemm::raw::Raw;
-use crate::gemm::{Epilogue, Finished};
+use crate::gemm::{Ahead, Epilogue, Finished};
 use crate::isa::Isa;
-use crate::simd::{self, Portable, Simd, Task};
+use crate::simd::{Portable, Simd, Task};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 
@@ -33,9 +32,9 @@ pub(crate) trait TileOp: Sync {
     /// As [`Epilogue::tile`].
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished);
 
-    /// As [`Epilogue::prefetch`].
-    #[inline]
-    fn prefetch(&self, _problem: usize, _row: usize, _col: usize, _rows: usize) {}
+    /// As [`Epilogue::ahead`].
+    #[inline(always)]
+    fn ahead(&self, _problem: usize, _row: usize, _col: usize, _ahead: &mut Ahead) {}
 }
 
 /// An epilogue for one instruction set.
@@ -58,8 +57,8 @@ impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
         self.0.vectorize(Apply(&self.1, tile));
     }
 
-    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
-        self.1.prefetch(problem, row, col, rows);
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
+        self.1.ahead(problem, row, col, ahead);
     }
 }
 
@@ -101,18 +100,6 @@ pub(crate) fn vectorize_on<T: Task>(isa: Isa, task: T) -> T::Output {
     let simd = Portable::new().expect("the portable instruction set is always there");
     debug_assert_eq!(isa, Isa::Portable);
     simd.vectorize(task)
-}
-
-/// Asks for the lines of a tile of the widest kind.
-#[inline(always)]
-pub(crate) fn prefetch(matrix: Raw, problem: usize, row: usize, col: usize, rows: usize) {
-    const LINE: usize = 64 / size_of::<f32>();
-    let at = matrix.at(problem, row, col);
-    for r in 0..rows {
-        for line in 0..4 {
-            simd::prefetch(at.wrapping_add(r * matrix.row_stride() + line * LINE));
-        }
-    }
 }
 
 /// The first `n` lanes at `p`.

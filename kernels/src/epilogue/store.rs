@@ -1,7 +1,7 @@
 //! The product itself.
 
 use super::{TileOp, load_n, store_n};
-use crate::gemm::Finished;
+use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
 use crate::simd::Simd;
 
@@ -24,5 +24,10 @@ impl TileOp for StoreTile {
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
+        ahead.push(self.c.at(problem, row, col));
     }
 }

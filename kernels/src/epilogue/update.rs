@@ -1,7 +1,7 @@
 //! An optimiser's step on a tile of weights, given a tile of their gradient.
 
-use super::{TileOp, load_n, prefetch, store_n, vectorize_on};
-use crate::gemm::Finished;
+use super::{TileOp, load_n, store_n, vectorize_on};
+use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
 use crate::isa::Isa;
 use crate::ops::{Coefficients, Rule, UpdateVector};
@@ -195,15 +195,15 @@ impl TileOp for UpdateTile {
         }
     }
 
-    #[inline]
-    fn prefetch(&self, problem: usize, row: usize, col: usize, rows: usize) {
+    #[inline(always)]
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
         for matrix in [Some(self.w), self.first, self.second].into_iter().flatten() {
-            prefetch(matrix, problem, row, col, rows);
+            ahead.push(matrix.at(problem, row, col));
         }
         if let Some(w_t) = self.w_t {
             // A row of w_t for each row of the tile: a whole block of it by the end of the group.
             let start = row / self.group * self.group;
-            prefetch(w_t, problem, col + (row - start), start, rows);
+            ahead.push(w_t.at(problem, col + (row - start), start));
         }
     }
 }

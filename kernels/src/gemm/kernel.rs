@@ -20,7 +20,8 @@
 //! Nothing but this happens in the function: what follows a product runs on the stored tile in a function of its own,
 //! because its register needs would make the compiler spill accumulators inside the loop.
 
-use crate::simd::{Simd, Task};
+use crate::ops::Form;
+use crate::simd::{self, Simd, Task};
 
 /// Where a tile's operands are.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,46 @@ pub(crate) struct TileArgs {
     pub(crate) out: *mut f32,
     /// Elements between their rows.
     pub(crate) out_stride: usize,
+    /// What the epilogue will touch.
+    pub(crate) ahead: Ahead,
+}
+
+/// Runs of memory to ask for while the loop runs, late enough to be still in the first-level cache at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    streams: [*const f32; Self::STREAMS],
+    used: usize,
+    /// Cache lines of each stream.
+    lines: usize,
+}
+
+impl Ahead {
+    const STREAMS: usize = 4;
+    const LINE: usize = 64 / size_of::<f32>();
+    /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
+    const SLACK: usize = 16;
+
+    /// Nothing yet, `rows` rows of a panel each.
+    pub(crate) fn new(rows: usize, panel: usize) -> Self {
+        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, lines: (rows * panel).div_ceil(Self::LINE) }
+    }
+
+    /// With every stream set, so that the loop need not look which are.
+    #[inline(always)]
+    pub(crate) fn filled(mut self) -> Self {
+        let some = self.streams[0];
+        self.streams[self.used..].fill(some);
+        self
+    }
+
+    /// Adds `rows` rows of a panel that are neighbours in memory.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, from: *const f32) {
+        if self.used < Self::STREAMS {
+            self.streams[self.used] = from;
+            self.used += 1;
+        }
+    }
 }
 
 /// A micro-kernel.
@@ -57,34 +98,55 @@ pub(crate) struct TileArgs {
 /// `width` elements a row.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
 
-/// One tile size in the two forms.
+/// One tile size: for each form, with any strides, and with both of a width fixed when it was compiled, so that every
+/// address is one register and a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TileKernel {
     pub(crate) rows: usize,
-    pub(crate) nn: TileFn,
-    pub(crate) tn: TileFn,
+    nn: [TileFn; 2],
+    tn: [TileFn; 2],
 }
 
 impl TileKernel {
-    pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize>() -> Self {
-        Self { rows: MR, nn: tile::<S, MR, NV, false>, tn: tile::<S, MR, NV, true> }
+    /// With `P`, the tier's panel, for the fixed width.
+    pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize, const P: usize>() -> Self {
+        Self {
+            rows: MR,
+            nn: [tile::<S, MR, NV, false, 0>, tile::<S, MR, NV, false, P>],
+            tn: [tile::<S, MR, NV, true, 0>, tile::<S, MR, NV, true, P>],
+        }
+    }
+
+    /// The function for a form, and for strides that both are the tier's panel.
+    #[inline]
+    pub(crate) fn function(&self, form: Form, panels: bool) -> TileFn {
+        match form {
+            Form::Nn => self.nn[usize::from(panels)],
+            Form::Tn => self.tn[usize::from(panels)],
+        }
     }
 }
 
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool>(args: &TileArgs) {
+/// `P` is the stride of `a` and `b`, or 0 where the arguments say.
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize>(args: &TileArgs) {
+    debug_assert!(P == 0 || (args.a_stride == P && args.b_stride == P));
     // SAFETY: the caller's: the processor has the instructions.
     let simd = unsafe { S::assume() };
-    simd.vectorize(Tile::<MR, NV, TN>(args));
+    simd.vectorize(Tile::<MR, NV, TN, P>(args));
 }
 
-struct Tile<'a, const MR: usize, const NV: usize, const TN: bool>(&'a TileArgs);
+struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize>(&'a TileArgs);
 
-impl<const MR: usize, const NV: usize, const TN: bool> Task for Tile<'_, MR, NV, TN> {
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for Tile<'_, MR, NV, TN, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let args = *self.0;
+        let args = self.0;
+        let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
+        let ahead = &args.ahead;
+        let ahead_lines = if ahead.used == 0 { 0 } else { ahead.lines };
+        let mut until_ahead = (args.k / UNROLL).saturating_sub(ahead_lines + Ahead::SLACK);
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -101,14 +163,22 @@ impl<const MR: usize, const NV: usize, const TN: bool> Task for Tile<'_, MR, NV,
             let steps = if TN { left } else { left.min(args.a_run) };
             let mut a = run;
             for _ in 0..steps / UNROLL {
+                // Counts down to the first line, and on through the lines below zero.
+                let line = until_ahead.wrapping_neg();
+                if line < ahead_lines {
+                    for stream in &ahead.streams[..] {
+                        simd::prefetch(stream.wrapping_add(line * Ahead::LINE));
+                    }
+                }
+                until_ahead = until_ahead.wrapping_sub(1);
                 for _ in 0..UNROLL {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
-                    unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, args.a_stride, &mut b, args.b_stride) };
+                    unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
                 }
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.
-                unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, args.a_stride, &mut b, args.b_stride) };
+                unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
             }
             left -= steps;
             run = run.wrapping_add(args.a_next);

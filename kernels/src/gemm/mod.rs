@@ -25,6 +25,7 @@ use crate::ops::check::Dims;
 use crate::ops::{Form, REDUCE_ROWS};
 use crate::pool;
 use cache::CacheSizes;
+pub(crate) use kernel::Ahead;
 use kernel::TileArgs;
 use raw::Raw;
 use tier::Tier;
@@ -52,9 +53,8 @@ pub(crate) trait Epilogue: Sync {
     /// `tile` lies inside the matrices that the epilogue was made for, and nobody else touches that part of them.
     unsafe fn tile(&self, tile: &Finished);
 
-    /// Tells the processor what [`Epilogue::tile`] will touch.
-    #[inline]
-    fn prefetch(&self, _problem: usize, _row: usize, _col: usize, _rows: usize) {}
+    /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`.
+    fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead);
 }
 
 /// One product with its epilogue.
@@ -241,13 +241,16 @@ impl Product<'_> {
                     }
                 };
                 let (out, out_stride) = if last { (tile.0.as_mut_ptr(), width) } else { (wait, tier.panel) };
+                let mut ahead = Ahead::new(kernel.rows, tier.panel);
                 if last {
-                    self.epilogue.prefetch(problem, row, col, kernel.rows);
+                    self.epilogue.ahead(problem, row, col, &mut ahead);
                 }
-                let (a, call) = match self.form {
-                    Form::Nn => (self.a.at(problem, row, k0), kernel.nn),
-                    Form::Tn => (self.a.at(problem, k0, row), kernel.tn),
+                let a = match self.form {
+                    Form::Nn => self.a.at(problem, row, k0),
+                    Form::Tn => self.a.at(problem, k0, row),
                 };
+                let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
+                let call = kernel.function(self.form, panels);
                 let args = TileArgs {
                     a,
                     a_stride: self.a.row_stride(),
@@ -260,6 +263,7 @@ impl Product<'_> {
                     start_stride,
                     out,
                     out_stride,
+                    ahead: ahead.filled(),
                 };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors

@@ -20,10 +20,10 @@ pub(crate) struct Tier {
     pub(crate) tiles: &'static [&'static [TileKernel]],
 }
 
-/// `tiles![S; 4: 6 5 4; 3: 8]` lists kernels as width in vectors: heights.
+/// `tiles![S, panel; 4: 6 5 4; 3: 8]` lists kernels as width in vectors: heights.
 macro_rules! tiles {
-    ($s:ty; $($nv:literal: $($mr:literal)*);*) => {
-        &[$(&[$(TileKernel::new::<$s, $mr, $nv>()),*]),*]
+    ($s:ty, $p:literal; $($nv:literal: $($mr:literal)*);*) => {
+        &[$(&[$(TileKernel::new::<$s, $mr, $nv, $p>()),*]),*]
     };
 }
 
@@ -33,7 +33,7 @@ static AVX512: Tier = Tier {
     fused: Avx512::FUSED,
     lanes: Avx512::LANES,
     panel: 64,
-    tiles: tiles![Avx512;
+    tiles: tiles![Avx512, 64;
         1: 24 16 12 8 6 4 3 2 1;
         2: 12 8 6 5 4 3 2 1;
         3: 8 6 5 4 3 2 1;
@@ -46,7 +46,7 @@ static AVX2: Tier = Tier {
     fused: Avx2::FUSED,
     lanes: Avx2::LANES,
     panel: 16,
-    tiles: tiles![Avx2;
+    tiles: tiles![Avx2, 16;
         1: 12 8 6 4 3 2 1;
         2: 6 5 4 3 2 1],
 };
@@ -57,7 +57,7 @@ static NEON: Tier = Tier {
     fused: crate::simd::Neon::FUSED,
     lanes: crate::simd::Neon::LANES,
     panel: 16,
-    tiles: tiles![crate::simd::Neon;
+    tiles: tiles![crate::simd::Neon, 16;
         1: 24 16 12 8 6 4 3 2 1;
         2: 12 8 6 5 4 3 2 1;
         3: 8 6 5 4 3 2 1;
@@ -69,7 +69,7 @@ static PORTABLE: Tier = Tier {
     fused: Portable::FUSED,
     lanes: Portable::LANES,
     panel: 8,
-    tiles: tiles![Portable;
+    tiles: tiles![Portable, 8;
         1: 8 4 3 2 1;
         2: 4 3 2 1],
 };
