@@ -1,0 +1,236 @@
+use proptest::prelude::*;
+use sae_kernels::BackendKind;
+use sae_kernels::ops::Rule;
+
+use super::*;
+use crate::config::*;
+
+fn parse(text: &str) -> Result<Config> {
+    Config::parse(text, "run.toml", &[])
+}
+
+fn error(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+fn with(key: &str, value: &str) -> Result<Config> {
+    Config::load(None, &[(key.to_owned(), value.to_owned())])
+}
+
+/// The documented config: every key with its default.
+const DOCUMENTED: &str = r#"
+seed = 0
+backend = "fused"            # fused | openblas | matrixmultiply | naive
+threads = 0                  # 0: all
+
+[data]
+source = "digits"
+preprocess = "range"
+validation = 0.1             # held-out fractions
+test = 0.1
+
+[model]
+d_hid = 196
+hidden = "sigmoid"           # sigmoid | relu | tanh | identity
+output = "sigmoid"           # sigmoid | identity | tanh
+init = "xavier"              # or a path to a .safetensors file
+
+[loss]
+convention = "per_sample"    # per_sample | per_element
+reconstruction = "squared"   # squared | bce
+weight_decay = 1e-4          # lambda
+
+[sparsity]
+kind = "kl"
+rho = 0.05
+beta = 3.0
+rho_hat = "batch"            # batch | ema
+ema_decay = 0.9
+
+[optimizer]
+kind = "adam"                # sgd | momentum | rmsprop | adam | adamw
+lr = 1e-3
+beta1 = 0.9
+beta2 = 0.999
+eps = 1e-8
+momentum = 0.9
+alpha = 0.99
+
+[train]
+batch = 256
+epochs = 50
+max_steps = 0                # 0: no limit
+shuffle = true
+drop_last = false
+threshold_active = 0.5       # a hidden unit counts as active above this
+"#;
+
+#[test]
+fn defaults_are_the_documented_ones_key_for_key() {
+    assert_eq!(parse("").unwrap(), Config::default());
+    let documented: Table = toml::from_str(DOCUMENTED).unwrap();
+    assert_eq!(documented, Table::try_from(Config::default()).unwrap());
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let text = Config::default().to_toml().unwrap();
+    assert_eq!(parse(&text).unwrap(), Config::default());
+    assert!(text.contains("[sparsity]\nkind = \"kl\"\n"), "{text}");
+}
+
+#[test]
+fn every_choice_is_read_and_reaches_the_kernels() {
+    for backend in BackendKind::ALL {
+        assert_eq!(with("backend", backend.name()).unwrap().backend, backend);
+    }
+    for rule in Rule::<f32>::all() {
+        assert_eq!(with("optimizer.kind", rule.name()).unwrap().optimizer.rule::<f32>(), rule);
+    }
+    for activation in sae_kernels::ops::Activation::ALL {
+        let text = format!("sparsity.kind = 'l1'\nmodel.hidden = '{}'", activation.name());
+        assert_eq!(sae_kernels::ops::Activation::from(parse(&text).unwrap().model.hidden), activation);
+    }
+    for loss in sae_kernels::ops::Loss::ALL {
+        let config = with("loss.reconstruction", loss.name()).unwrap();
+        assert_eq!(sae_kernels::ops::Loss::from(config.loss.reconstruction), loss);
+    }
+    for output in OutputActivation::ALL {
+        assert_eq!(sae_kernels::ops::Activation::from(*output).name(), output.name());
+    }
+    let config = with("model.init", "weights/a.safetensors").unwrap();
+    assert_eq!(config.model.init, Init::File("weights/a.safetensors".into()));
+    assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+}
+
+#[test]
+fn unknown_keys_name_their_line_their_section_and_the_nearest_key() {
+    let message = error("seed = 1\n\n[model]\nd_hidd = 3\n");
+    assert_eq!(
+        message,
+        "run.toml:4: model.d_hidd: unknown key `d_hidd`, expected one of the keys of [model]: d_hid, hidden, init, \
+         output (did you mean `model.d_hid`?)"
+    );
+    let message = error("sed = 1");
+    assert!(message.starts_with("run.toml:1: sed: unknown key `sed`"), "{message}");
+    assert!(message.ends_with("(did you mean `seed`?)") && message.contains("backend, seed, threads"), "{message}");
+    assert!(error("[modle]\nd_hid = 3").contains("did you mean `model`?"));
+    // A key that exists in another section.
+    assert!(error("[train]\nlr = 1").contains("did you mean `optimizer.lr`?"));
+    assert!(error("d_hid = 1").contains("did you mean `model.d_hid`?"));
+    assert!(!error("[model]\nfrobnicate = 1").contains("did you mean"));
+}
+
+#[test]
+fn unknown_choices_list_them_and_suggest_the_nearest() {
+    let message = error("[model]\nhidden = \"sigmod\"\n");
+    assert_eq!(
+        message,
+        "run.toml:2: model.hidden: unknown `sigmod`, expected one of: sigmoid, relu, tanh, identity (did you mean \
+         `sigmoid`?)"
+    );
+    assert!(error("backend = 'fusd'").contains("did you mean `fused`"));
+    assert!(error("[model]\ninit = 'xaveir'").contains("did you mean `xavier`"));
+    for (text, found) in [
+        ("[data]\npreprocess = 'zca'", "`zca` is not available yet"),
+        ("[data]\npreprocess = 'patches'", "`patches` is not available yet"),
+        ("[sparsity]\nkind = 'topk'", "`topk` is not available yet"),
+    ] {
+        assert!(error(text).contains(found), "{text}");
+    }
+}
+
+#[test]
+fn values_of_another_type_are_refused_with_their_line() {
+    for (text, expected) in [
+        ("seed = 'x'", "run.toml:1: seed: the string `x`, expected a whole number"),
+        ("seed = -1", "-1, expected a whole number, at least 0"),
+        ("seed = 1.5", "1.5, expected a whole number"),
+        ("[model]\nhidden = 3", "run.toml:2: model.hidden: 3, expected a string"),
+        ("[train]\nshuffle = 1", "1, expected true or false"),
+        ("[optimizer]\nlr = [1]", "an array, expected a number"),
+        ("model = 3", "model is 3, expected a section, [model]"),
+        ("[seed]\na = 1", "run.toml:1: seed: a table, expected a whole number"),
+    ] {
+        assert!(error(text).contains(expected), "{text}: {}", error(text));
+    }
+    // A whole number is a number.
+    assert_eq!(parse("[sparsity]\nbeta = 2").unwrap().sparsity.beta, 2.0);
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    let message = error("seed = 1\n[model\n");
+    assert!(message.starts_with("run.toml:2") && !message.contains('\n'), "{message}");
+    assert!(error("seed = 1\nseed = 2").starts_with("run.toml:2"));
+}
+
+#[test]
+fn overrides_go_over_the_file_in_order() {
+    let overrides = [("model.d_hid", "64"), ("model.d_hid", "32"), ("--optimizer.lr", "1e-2"), ("seed", "7")];
+    let overrides = overrides.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let config = Config::parse("seed = 1\n[model]\nd_hid = 3", "run.toml", &overrides).unwrap();
+    assert_eq!((config.model.d_hid, config.optimizer.lr, config.seed), (32, 0.01, 7));
+}
+
+#[test]
+fn an_override_is_read_as_its_key_expects() {
+    assert_eq!(with("data.source", "3").unwrap().data.source, "3");
+    assert_eq!(with("data.source", "true").unwrap().data.source, "true");
+    assert!(!with("train.shuffle", "false").unwrap().train.shuffle);
+    assert_eq!(with("train.batch", "1_024").unwrap().train.batch, 1024);
+    assert_eq!(with("sparsity.rho", ".5").unwrap().sparsity.rho, 0.5);
+    assert_eq!(with("sparsity.beta", "2").unwrap().sparsity.beta, 2.0);
+}
+
+#[test]
+fn a_wrong_override_names_the_option() {
+    for (key, value, found) in [
+        ("model.d_hid", "many", "--model.d_hid: the string `many`, expected a whole number"),
+        ("train.shuffle", "yes", "--train.shuffle: the string `yes`, expected true or false"),
+        ("model.d_hdi", "3", "--model.d_hdi: unknown key `d_hdi`"),
+        ("mdoel.d_hid", "3", "--mdoel.d_hid: unknown section `mdoel`"),
+        ("mdoel.d_hid", "3", "did you mean `model`"),
+        ("model", "3", "--model: model is a section"),
+        ("model.hidden", "relo", "--model.hidden: unknown `relo`, expected one of: sigmoid, relu"),
+        ("seed", "1\nthreads = 2", "--seed: the string"),
+        ("", "", "unknown key ``"),
+        ("a.b.c", "", "unknown section `a`"),
+    ] {
+        let error = with(key, value).unwrap_err();
+        assert!(error.to_string().contains(found) && error.is_usage(), "{key}: {error}");
+    }
+}
+
+#[test]
+fn files_are_read_and_missing_ones_suggest_their_neighbour() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("experiment.toml");
+    std::fs::write(&path, "seed = 9").unwrap();
+    assert_eq!(Config::load(Some(&path), &[]).unwrap().seed, 9);
+    let error = Config::load(Some(&folder.path().join("experimnet.toml")), &[]).unwrap_err().to_string();
+    assert!(error.contains("did you mean") && error.contains("experiment.toml`"), "{error}");
+    assert!(Config::load(Some(folder.path()), &[]).unwrap_err().to_string().contains("regular file"));
+    std::fs::write(&path, [0xFF, 0xFE]).unwrap();
+    assert!(Config::load(Some(&path), &[]).unwrap_err().to_string().contains("UTF-8"));
+}
+
+proptest! {
+    #[test]
+    fn any_valid_numbers_survive_the_round_trip(
+        seed in 0..=i64::MAX as u64, lr in 1e-30f64..1e3, rho in 1e-6f64..0.999, beta in 0.0f64..1e6, d_hid in 1usize..1 << 20,
+    ) {
+        let mut config = Config { seed, ..Config::default() };
+        (config.optimizer.lr, config.sparsity.rho, config.sparsity.beta) = (lr, rho, beta);
+        config.model.d_hid = d_hid;
+        config.data.source = format!("a \"quoted\"\n\\ {seed}");
+        prop_assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "[a-z_\\[\\]=.\"'0-9\n {}#,-]{0,60}", value in "\\PC{0,10}") {
+        let _ = parse(&text);
+        let _ = with(&text, &value);
+        let _ = with("sparsity.rho", &value);
+    }
+}

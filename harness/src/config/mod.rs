@@ -1,0 +1,219 @@
+//! A run's settings: a TOML file, overrides from the command line, and defaults for everything else.
+//!
+//! A key that does not exist, a value of another type and a name that is no choice are errors that say where they are
+//! and what was probably meant. [`Config::load`] reads and checks; [`Config::to_toml`] writes the settings as resolved.
+
+mod choice;
+mod fit;
+mod kinds;
+mod load;
+mod validate;
+
+use sae_kernels::ops::Rule;
+use sae_kernels::{BackendKind, Real};
+use serde::{Deserialize, Serialize};
+
+pub use choice::Unknown;
+pub use fit::data_fits;
+pub use kinds::{
+    Convention, HiddenActivation, Init, OptimizerKind, OutputActivation, Reconstruction, RhoHat, SparsityKind,
+};
+
+use crate::error::{Error, Result};
+use crate::preprocess::Preprocess;
+
+/// All settings of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What every random stream is derived from.
+    pub seed: u64,
+    /// Who carries out the operations.
+    #[serde(with = "kinds::backend")]
+    pub backend: BackendKind,
+    /// Threads; 0 for all.
+    pub threads: usize,
+    /// `[data]`
+    pub data: DataConfig,
+    /// `[model]`
+    pub model: ModelConfig,
+    /// `[loss]`
+    pub loss: LossConfig,
+    /// `[sparsity]`
+    pub sparsity: SparsityConfig,
+    /// `[optimizer]`
+    pub optimizer: OptimizerConfig,
+    /// `[train]`
+    pub train: TrainConfig,
+}
+
+/// What is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// What [`data::load`](crate::data::load) takes.
+    pub source: String,
+    /// The map from raw values to inputs.
+    pub preprocess: Preprocess,
+    /// The fraction of rows held out to watch the training by.
+    pub validation: f64,
+    /// The fraction of rows held out to judge the result by.
+    pub test: f64,
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Hidden width.
+    pub d_hid: usize,
+    /// The encoder's activation.
+    pub hidden: HiddenActivation,
+    /// The decoder's activation.
+    pub output: OutputActivation,
+    /// Where the weights start.
+    pub init: Init,
+}
+
+/// Reconstruction and weight decay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossConfig {
+    /// How terms are averaged.
+    pub convention: Convention,
+    /// The reconstruction term.
+    pub reconstruction: Reconstruction,
+    /// λ, on the two weight matrices.
+    pub weight_decay: f64,
+}
+
+/// The sparsity term.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SparsityConfig {
+    /// Which one.
+    pub kind: SparsityKind,
+    /// ρ, the mean activation aimed at (`kl`).
+    pub rho: f64,
+    /// β, the weight of the term.
+    pub beta: f64,
+    /// Where the mean activation comes from (`kl`).
+    pub rho_hat: RhoHat,
+    /// What the moving average keeps of itself in a step (`rho_hat = "ema"`).
+    pub ema_decay: f64,
+}
+
+/// The optimiser, with the names and defaults of PyTorch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Which one.
+    pub kind: OptimizerKind,
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment (`adam`, `adamw`).
+    pub beta1: f64,
+    /// Decay of the second moment (`adam`, `adamw`).
+    pub beta2: f64,
+    /// Added to the root of the second moment (`adam`, `adamw`, `rmsprop`).
+    pub eps: f64,
+    /// μ (`momentum`).
+    pub momentum: f64,
+    /// Decay of the mean square (`rmsprop`).
+    pub alpha: f64,
+}
+
+/// The training loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Steps after which to stop; 0 for no limit.
+    pub max_steps: u64,
+    /// Whether each pass has an order of its own.
+    pub shuffle: bool,
+    /// Whether a last, smaller batch is left out.
+    pub drop_last: bool,
+    /// A hidden unit counts as active above this.
+    pub threshold_active: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            backend: BackendKind::Fused,
+            threads: 0,
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            loss: LossConfig::default(),
+            sparsity: SparsityConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { source: "digits".to_owned(), preprocess: Preprocess::Range, validation: 0.1, test: 0.1 }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { d_hid: 196, hidden: HiddenActivation::Sigmoid, output: OutputActivation::Sigmoid, init: Init::Xavier }
+    }
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self { convention: Convention::PerSample, reconstruction: Reconstruction::Squared, weight_decay: 1e-4 }
+    }
+}
+
+impl Default for SparsityConfig {
+    fn default() -> Self {
+        Self { kind: SparsityKind::Kl, rho: 0.05, beta: 3.0, rho_hat: RhoHat::Batch, ema_decay: 0.9 }
+    }
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self { kind: OptimizerKind::Adam, lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum: 0.9, alpha: 0.99 }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self { batch: 256, epochs: 50, max_steps: 0, shuffle: true, drop_last: false, threshold_active: 0.5 }
+    }
+}
+
+impl OptimizerConfig {
+    /// The kernels' rule.
+    pub fn rule<T: Real>(&self) -> Rule<T> {
+        let number = T::from_f64;
+        let (beta1, beta2, eps) = (number(self.beta1), number(self.beta2), number(self.eps));
+        match self.kind {
+            OptimizerKind::Sgd => Rule::Sgd,
+            OptimizerKind::Momentum => Rule::Momentum { momentum: number(self.momentum) },
+            OptimizerKind::RmsProp => Rule::RmsProp { alpha: number(self.alpha), eps },
+            OptimizerKind::Adam => Rule::Adam { beta1, beta2, eps },
+            OptimizerKind::AdamW => Rule::AdamW { beta1, beta2, eps },
+        }
+    }
+}
+
+impl Config {
+    /// The settings as TOML, every key written out; [`Config::load`] reads them back unchanged.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for a seed above 2⁶³ − 1, which TOML cannot hold, and which [`Config::validate`] refuses.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Failed(format!("the config cannot be written as TOML: {e}")))
+    }
+}

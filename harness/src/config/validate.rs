@@ -1,0 +1,167 @@
+//! Which settings make sense, each alone and together.
+
+use super::{Config, HiddenActivation, OutputActivation, Reconstruction, SparsityKind};
+use crate::error::{Error, Result};
+
+/// The largest thread count taken for meant.
+const MOST_THREADS: usize = 4096;
+/// The largest batch and hidden width taken for meant: products of two of them stay far inside an address.
+const MOST_UNITS: usize = 1 << 28;
+
+impl Config {
+    /// Checks every range, and the settings that have to agree. Numbers are checked as the f32 they become as well.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first key that is wrong.
+    pub fn validate(&self) -> Result {
+        self.ranges()?;
+        self.agreement()
+    }
+
+    fn ranges(&self) -> Result {
+        if i64::try_from(self.seed).is_err() {
+            return wrong("seed", self.seed, "at most 9223372036854775807");
+        }
+        if self.threads > MOST_THREADS {
+            return wrong("threads", self.threads, "at most 4096 (0: all)");
+        }
+        let units = 1..=MOST_UNITS;
+        for (key, value) in [("model.d_hid", self.model.d_hid), ("train.batch", self.train.batch)] {
+            if !units.contains(&value) {
+                return wrong(key, value, "1 to 268435456");
+            }
+        }
+        if self.train.epochs == 0 && self.train.max_steps == 0 {
+            return wrong("train.epochs", 0, "at least 1, or train.max_steps above 0");
+        }
+        if self.data.source.is_empty() {
+            return wrong("data.source", "\"\"", "digits, synthetic or a path");
+        }
+        let (data, loss, sparsity, optimizer) = (&self.data, &self.loss, &self.sparsity, &self.optimizer);
+        fraction("data.validation", data.validation)?;
+        fraction("data.test", data.test)?;
+        if data.validation + data.test >= 1.0 {
+            let found = format!("{} and {}", data.validation, data.test);
+            return wrong("data.validation, data.test", found, "a sum below 1");
+        }
+        at_least_zero("loss.weight_decay", loss.weight_decay)?;
+        at_least_zero("sparsity.beta", sparsity.beta)?;
+        if !both(sparsity.rho, |v| v > 0.0 && v < 1.0) {
+            return wrong("sparsity.rho", sparsity.rho, "a number between 0 and 1, both excluded");
+        }
+        fraction("sparsity.ema_decay", sparsity.ema_decay)?;
+        positive("optimizer.lr", optimizer.lr)?;
+        positive("optimizer.eps", optimizer.eps)?;
+        fraction("optimizer.beta1", optimizer.beta1)?;
+        fraction("optimizer.beta2", optimizer.beta2)?;
+        fraction("optimizer.momentum", optimizer.momentum)?;
+        fraction("optimizer.alpha", optimizer.alpha)?;
+        if !both(self.train.threshold_active, f64::is_finite) {
+            return wrong("train.threshold_active", self.train.threshold_active, "a finite number");
+        }
+        Ok(())
+    }
+
+    fn agreement(&self) -> Result {
+        if self.loss.reconstruction == Reconstruction::Bce && self.model.output != OutputActivation::Sigmoid {
+            let found = format!("bce with model.output {}", self.model.output);
+            return wrong("loss.reconstruction", found, "model.output sigmoid, or squared");
+        }
+        if self.sparsity.kind == SparsityKind::Kl && self.model.hidden != HiddenActivation::Sigmoid {
+            let found = format!("kl with model.hidden {}", self.model.hidden);
+            return wrong("sparsity.kind", found, "model.hidden sigmoid, or l1 or none");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a number satisfies `check` both as given and as the f32 the kernels get.
+fn both(value: f64, check: impl Fn(f64) -> bool) -> bool {
+    check(value) && check(f64::from(value as f32))
+}
+
+fn fraction(key: &str, value: f64) -> Result {
+    if both(value, |v| (0.0..1.0).contains(&v)) { Ok(()) } else { wrong(key, value, "a number in [0, 1)") }
+}
+
+fn positive(key: &str, value: f64) -> Result {
+    if both(value, |v| v > 0.0 && v.is_finite()) {
+        Ok(())
+    } else {
+        wrong(key, value, "a finite number above 0 (in f32)")
+    }
+}
+
+fn at_least_zero(key: &str, value: f64) -> Result {
+    if both(value, |v| v >= 0.0 && v.is_finite()) {
+        Ok(())
+    } else {
+        wrong(key, value, "a finite number, at least 0 (in f32)")
+    }
+}
+
+fn wrong(key: &str, found: impl std::fmt::Display, expected: &str) -> Result {
+    Err(Error::setting(key, found.to_string(), expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(key: &str, value: &str) -> Result<Config> {
+        Config::load(None, &[(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn every_number_is_held_to_its_range() {
+        for (key, bad, good) in [
+            ("threads", &["5000"][..], &["0", "8"][..]),
+            ("data.validation", &["1", "-0.1", "nan", "0.95"], &["0", "0.5"]),
+            ("data.test", &["1", "-0.1", "inf", "0.9"], &["0", "0.89"]),
+            ("data.source", &[""], &["x.npy"]),
+            ("model.d_hid", &["0", "300000000"], &["1"]),
+            ("loss.weight_decay", &["-1e-4", "nan", "inf", "1e39"], &["0"]),
+            ("sparsity.rho", &["0", "1", "-1", "nan", "1e-60", "0.99999999999"], &["0.5"]),
+            ("sparsity.beta", &["-1", "nan", "inf"], &["0", "3"]),
+            ("sparsity.ema_decay", &["1", "-0.1", "0.99999999999"], &["0", "0.99"]),
+            ("optimizer.lr", &["0", "-1", "nan", "inf", "1e-60"], &["1"]),
+            ("optimizer.eps", &["0", "1e-60"], &["1e-8"]),
+            ("optimizer.beta1", &["1", "-0.1"], &["0"]),
+            ("optimizer.beta2", &["1", "0.99999999999"], &["0"]),
+            ("optimizer.momentum", &["1"], &["0"]),
+            ("optimizer.alpha", &["1"], &["0"]),
+            ("train.batch", &["0", "-1"], &["1"]),
+            ("train.epochs", &["0", "-1"], &["1"]),
+            ("train.max_steps", &["-1"], &["0", "10"]),
+            ("train.threshold_active", &["nan", "inf"], &["-1", "0"]),
+        ] {
+            for value in bad {
+                let error = load(key, value).unwrap_err();
+                assert!(error.to_string().contains(key) && error.is_usage(), "{key} {value}: {error}");
+            }
+            for value in good {
+                load(key, value).unwrap_or_else(|e| panic!("{key} {value}: {e}"));
+            }
+        }
+    }
+
+    #[test]
+    fn no_epochs_are_fine_where_steps_are_counted() {
+        let pairs = [("train.epochs", "0"), ("train.max_steps", "5")];
+        Config::load(None, &pairs.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+    }
+
+    #[test]
+    fn bce_needs_a_sigmoid_output_and_kl_a_sigmoid_hidden_layer() {
+        let mut config = Config::default();
+        config.loss.reconstruction = Reconstruction::Bce;
+        config.validate().unwrap();
+        config.model.output = OutputActivation::Identity;
+        assert!(config.validate().unwrap_err().to_string().contains("bce with model.output identity"));
+        let mut config = Config::default();
+        config.model.hidden = HiddenActivation::Relu;
+        assert!(config.validate().unwrap_err().to_string().contains("or l1 or none"));
+        config.sparsity.kind = SparsityKind::L1;
+        config.validate().unwrap();
+    }
+}
