@@ -1,10 +1,15 @@
 //! Trains complete sparse autoencoders with [`sae_kernels`], checks them and measures throughput.
 
+pub mod atomic;
 pub mod config;
 pub mod data;
 mod error;
+pub mod eval;
+pub mod model;
 mod paths;
 pub mod preprocess;
+pub mod report;
+pub mod train;
 
 pub use config::Config;
 pub use error::{Error, Result};

@@ -1,0 +1,223 @@
+//! What a model has to beat: the mean of the training set, and principal components.
+//!
+//! Projecting onto the first k principal components has, of all linear maps of rank k with an offset, the smallest mean squared
+//! error on the set it was fitted on (Eckart and Young, 1936). A linear autoencoder with k hidden units can at best reach it; on other
+//! data it is a yardstick, no bound.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatMut, Par, Side};
+
+use super::{EvalError, rows};
+
+/// Rows taken at a time: bounds the memory of a projection to blocks of this many rows.
+const BLOCK: usize = 256;
+
+/// The mean and the principal components of a training set.
+#[derive(Clone, Debug)]
+pub struct Pca {
+    mean: Vec<f64>,
+    /// `[d, d]`, columns in ascending order of their eigenvalue.
+    components: Mat<f64>,
+    /// Descending.
+    eigenvalues: Vec<f64>,
+}
+
+impl Pca {
+    /// Fits the mean and the eigenvectors of the covariance `1/n Σ (x − mean)(x − mean)ᵀ` of `x [n, d]`, on one thread.
+    ///
+    /// Takes n·d² + O(d³) operations and three `[d, d]` matrices of memory.
+    ///
+    /// # Errors
+    /// If the length is 0 or no multiple of `d`, an element is not finite, or the eigenvalues do not converge.
+    pub fn fit(x: &[f32], d: usize) -> Result<Self, EvalError> {
+        let n = rows("x", x.len(), d)?;
+        check_finite("x", x)?;
+        let mean = mean(x, d);
+        let mut covariance = Mat::<f64>::zeros(d, d);
+        let mut block = Vec::with_capacity(BLOCK.min(n) * d);
+        for rows in x.chunks(BLOCK * d) {
+            let centred = centre(rows, &mean, &mut block);
+            triangular::matmul(
+                covariance.as_mut(),
+                BlockStructure::TriangularLower,
+                Accum::Add,
+                centred.as_ref(),
+                BlockStructure::Rectangular,
+                centred.as_ref().transpose(),
+                BlockStructure::Rectangular,
+                1.0 / n as f64,
+                Par::Seq,
+            );
+        }
+        let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| EvalError::NoConvergence { d })?;
+        // The covariance is positive semidefinite; what is below 0 is rounding.
+        let eigenvalues = eigen.S().column_vector().iter().rev().map(|&v| v.max(0.0)).collect();
+        Ok(Self { mean, components: eigen.U().to_owned(), eigenvalues })
+    }
+
+    /// `[d]`.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The variance along each component, `[d]`, descending.
+    pub fn eigenvalues(&self) -> &[f64] {
+        &self.eigenvalues
+    }
+
+    /// Mean squared error per element of `x [n, d]` projected onto the first `k` components around the mean; `k = 0` is the mean alone.
+    ///
+    /// # Errors
+    /// If the length is 0 or no multiple of `d`, or `k` exceeds `d`.
+    pub fn mse(&self, x: &[f32], k: usize) -> Result<f64, EvalError> {
+        let d = self.mean.len();
+        rows("x", x.len(), d)?;
+        if k > d {
+            let expected = format!("at most the {d} features");
+            return Err(EvalError::Scalar { name: "k", found: k.to_string(), expected });
+        }
+        let basis = self.components.as_ref().subcols(d - k, k);
+        let mut sum = 0.0;
+        let mut block = Vec::with_capacity(BLOCK.min(x.len() / d) * d);
+        for rows in x.chunks(BLOCK * d) {
+            let mut rest = centre(rows, &self.mean, &mut block);
+            let mut scores = Mat::<f64>::zeros(k, rest.ncols());
+            matmul(scores.as_mut(), Accum::Replace, basis.transpose(), rest.as_ref(), 1.0, Par::Seq);
+            matmul(rest.as_mut(), Accum::Add, basis, scores.as_ref(), -1.0, Par::Seq);
+            sum += block.iter().map(|v| v * v).sum::<f64>();
+        }
+        Ok(sum / x.len() as f64)
+    }
+}
+
+/// Mean squared error per element of `test [m, d]` when every sample is reconstructed as the mean of `train [n, d]`.
+///
+/// # Errors
+/// If a length is 0 or no multiple of `d`.
+pub fn mean_mse(train: &[f32], test: &[f32], d: usize) -> Result<f64, EvalError> {
+    rows("train", train.len(), d)?;
+    rows("test", test.len(), d)?;
+    let mean = mean(train, d);
+    let squares = test.chunks_exact(d).flat_map(|row| row.iter().zip(&mean)).map(|(&x, m)| (f64::from(x) - m).powi(2));
+    Ok(squares.sum::<f64>() / test.len() as f64)
+}
+
+/// The mean of each of the `d` features.
+fn mean(x: &[f32], d: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; d];
+    for row in x.chunks_exact(d) {
+        mean.iter_mut().zip(row).for_each(|(m, &v)| *m += f64::from(v));
+    }
+    let n = (x.len() / d) as f64;
+    mean.iter_mut().for_each(|m| *m /= n);
+    mean
+}
+
+/// Fills `block` with `x − mean`, and sees it as `[d, n]`: a sample is a column.
+fn centre<'a>(x: &[f32], mean: &[f64], block: &'a mut Vec<f64>) -> MatMut<'a, f64> {
+    block.clear();
+    block.extend(x.chunks_exact(mean.len()).flat_map(|row| row.iter().zip(mean)).map(|(&v, m)| f64::from(v) - m));
+    let n = block.len() / mean.len();
+    MatMut::from_column_major_slice_mut(block, mean.len(), n)
+}
+
+fn check_finite(what: &'static str, x: &[f32]) -> Result<(), EvalError> {
+    match x.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(EvalError::NotFinite { what, index, found: x[index].to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deterministic values in [−1, 1), unalike in every feature (an LCG's high bits).
+    fn data(n: usize, d: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n * d).map(|i| next() * (1 + i % d) as f32).collect()
+    }
+
+    /// Bound on the rounding of a mean square over `d` features of energy `energy`: the eigenvectors are orthonormal to a
+    /// small multiple of d·ε, projections are dot products of length ≤ d (γ_d each, twice), the covariance a sum of n products (γ_n).
+    fn tolerance(n: usize, d: usize, energy: f64) -> f64 {
+        (n + 16 * d) as f64 * f64::EPSILON * energy
+    }
+
+    #[test]
+    fn the_hand_computed_case() {
+        // (±2, ±1) in all four signs, moved by (5, −3): variances 4 and 1 along the axes.
+        let x = [7.0, -2.0, 7.0, -4.0, 3.0, -2.0, 3.0, -4.0];
+        let pca = Pca::fit(&x, 2).unwrap();
+        assert_eq!(pca.mean(), [5.0, -3.0]);
+        let close = |a: f64, b: f64| (a - b).abs() <= tolerance(4, 2, 5.0);
+        assert!(close(pca.eigenvalues()[0], 4.0) && close(pca.eigenvalues()[1], 1.0), "{:?}", pca.eigenvalues());
+        assert!(close(pca.mse(&x, 0).unwrap(), 2.5));
+        assert!(close(pca.mse(&x, 1).unwrap(), 0.5));
+        assert!(close(pca.mse(&x, 2).unwrap(), 0.0));
+        // One component lies along the first axis: of (6, 1) − mean = (1, 4) it leaves the 4.
+        assert!((pca.mse(&[6.0, 1.0], 1).unwrap() - 8.0).abs() <= tolerance(4, 2, 17.0));
+        assert_eq!(mean_mse(&x, &x, 2).unwrap(), 2.5);
+        assert_eq!(mean_mse(&x, &[6.0, 1.0], 2).unwrap(), 8.5);
+    }
+
+    #[test]
+    fn the_error_on_the_training_set_is_the_sum_of_the_discarded_eigenvalues() {
+        for (n, d) in [(700, 11), (5, 9), (1, 3), (64, 1)] {
+            let x = data(n, d, 7);
+            let pca = Pca::fit(&x, d).unwrap();
+            let energy: f64 = pca.eigenvalues().iter().sum();
+            for k in 0..=d {
+                let discarded: f64 = pca.eigenvalues()[k..].iter().sum::<f64>() / d as f64;
+                let error = pca.mse(&x, k).unwrap();
+                assert!((error - discarded).abs() <= tolerance(n, d, energy), "{n} {d} {k}: {error} {discarded}");
+            }
+            let mean = mean_mse(&x, &x, d).unwrap();
+            assert!((pca.mse(&x, 0).unwrap() - mean).abs() <= tolerance(n, d, energy));
+            assert!(pca.eigenvalues().is_sorted_by(|a, b| a >= b));
+        }
+    }
+
+    #[test]
+    fn all_components_reconstruct_data_they_were_not_fitted_on() {
+        let (train, test) = (data(300, 8, 1), data(1000, 8, 2));
+        let pca = Pca::fit(&train, 8).unwrap();
+        let energy = 8.0 * mean_mse(&train, &test, 8).unwrap();
+        assert!(pca.mse(&test, 8).unwrap() <= tolerance(300, 8, energy));
+        let errors: Vec<f64> = (0..=8).map(|k| pca.mse(&test, k).unwrap()).collect();
+        assert!(errors.is_sorted_by(|a, b| a > b), "{errors:?}"); // each component takes some energy of this data away
+    }
+
+    #[test]
+    fn no_other_basis_does_better_on_the_training_set() {
+        let (n, d) = (200, 4);
+        let x = data(n, d, 3);
+        let pca = Pca::fit(&x, d).unwrap();
+        let mean = pca.mean();
+        // Dropping any one axis leaves a projection of rank 3.
+        for axis in 0..d {
+            let error = x.iter().skip(axis).step_by(d).map(|&v| (f64::from(v) - mean[axis]).powi(2)).sum::<f64>();
+            assert!(pca.mse(&x, 3).unwrap() <= error / x.len() as f64);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        assert!(Pca::fit(&[], 3).is_err());
+        assert!(Pca::fit(&[1.0; 4], 3).is_err());
+        assert!(Pca::fit(&[1.0; 4], 0).is_err());
+        let error = Pca::fit(&[1.0, 2.0, f32::NAN, 4.0], 2).unwrap_err().to_string();
+        assert_eq!(error, "x: element 2 is NaN, expected a finite number");
+        let pca = Pca::fit(&[1.0; 6], 3).unwrap();
+        assert!(pca.mse(&[1.0; 4], 1).is_err());
+        assert!(pca.mse(&[1.0; 3], 4).is_err());
+        assert_eq!(pca.mse(&[1.0; 3], 0).unwrap(), 0.0);
+        assert!(mean_mse(&[], &[1.0], 1).is_err());
+        assert!(mean_mse(&[1.0], &[], 1).is_err());
+    }
+}

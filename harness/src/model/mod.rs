@@ -1,0 +1,3 @@
+//! The model: what it is made of and how it is kept.
+
+pub mod file;

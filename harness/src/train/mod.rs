@@ -1,0 +1,3 @@
+//! Training, and the record it leaves.
+
+pub mod metrics;
