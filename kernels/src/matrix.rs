@@ -1,6 +1,6 @@
 //! Owned matrices in aligned storage, in either layout.
 
-use std::alloc::{Layout as Allocation, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout as Allocation, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -31,18 +31,40 @@ impl<T: Real> AlignedVec<T> {
             return Self { ptr: NonNull::dangling(), len };
         }
         let allocation = Self::allocation(len);
-        // SAFETY: `allocation` is not zero-sized; all-zero bytes are a valid `T`.
-        let ptr = unsafe { alloc_zeroed(allocation) };
-        let Some(ptr) = NonNull::new(ptr.cast()) else { handle_alloc_error(allocation) };
-        Self { ptr, len }
+        // SAFETY: `allocation` is not zero-sized.
+        let ptr = unsafe { alloc(allocation) };
+        let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(allocation) };
+        if allocation.align() == Self::HUGE {
+            advise_huge_pages(ptr, allocation.size());
+        }
+        // SAFETY: `len` elements were allocated; all-zero bytes are a valid `T`.
+        unsafe { ptr.write_bytes(0, len * size_of::<T>()) };
+        Self { ptr: ptr.cast(), len }
     }
 
+    /// Whole huge pages for a buffer that fills one, whole cache lines for smaller ones.
     fn allocation(len: usize) -> Allocation {
         let bytes = len.checked_mul(size_of::<T>()).expect("length was checked against isize::MAX / 8 by the layout");
         let align = if bytes >= Self::HUGE { Self::HUGE } else { Self::LINE };
-        Allocation::from_size_align(bytes, align).expect("size was checked by the layout")
+        Allocation::from_size_align(bytes, align).expect("size was checked by the layout").pad_to_align()
     }
 }
+
+/// Asks for huge pages, before the memory is first touched: a pass through a large matrix then needs few entries of the
+/// translation buffer. Advice: whatever the answer, the memory is as good.
+#[cfg(target_os = "linux")]
+fn advise_huge_pages(start: NonNull<u8>, bytes: usize) {
+    use std::ffi::{c_int, c_void};
+    unsafe extern "C" {
+        fn madvise(start: *mut c_void, bytes: usize, advice: c_int) -> c_int;
+    }
+    const MADV_HUGEPAGE: c_int = 14;
+    // SAFETY: the range was just allocated, starts on a page and ends on one; the advice changes no content.
+    unsafe { madvise(start.as_ptr().cast(), bytes, MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_huge_pages(_start: NonNull<u8>, _bytes: usize) {}
 
 impl<T: Real> Drop for AlignedVec<T> {
     fn drop(&mut self) {
