@@ -162,7 +162,13 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
             let mut a = run;
-            for _ in 0..steps / UNROLL {
+            for round in 0..steps / UNROLL {
+                if !TN && P > 0 {
+                    // The next tile's rows follow this one's in each panel of `a`: as far into them as this round is.
+                    let next = run.wrapping_add(MR * P + round * (2 * Ahead::LINE));
+                    simd::prefetch_l2(next);
+                    simd::prefetch_l2(next.wrapping_add(Ahead::LINE));
+                }
                 // Counts down to the first line, and on through the lines below zero.
                 let line = until_ahead.wrapping_neg();
                 if line < ahead_lines {
