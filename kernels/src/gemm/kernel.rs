@@ -48,6 +48,8 @@ pub(crate) struct TileArgs {
     pub(crate) out: *mut f32,
     /// Elements between their rows.
     pub(crate) out_stride: usize,
+    /// Part of the next panel of `b`: a cache line for every [`UNROLL`] steps.
+    pub(crate) next_b: *const f32,
     /// What the epilogue will touch.
     pub(crate) ahead: Ahead,
 }
@@ -63,7 +65,7 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     const STREAMS: usize = 4;
-    const LINE: usize = 64 / size_of::<f32>();
+    pub(crate) const LINE: usize = 64 / size_of::<f32>();
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
 
@@ -157,12 +159,15 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
             }
         }
         let mut b = args.b;
+        let mut next_b = args.next_b;
         let mut left = args.k;
         let mut run = args.a;
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
             let mut a = run;
             for round in 0..steps / UNROLL {
+                simd::prefetch_l2(next_b);
+                next_b = next_b.wrapping_add(Ahead::LINE);
                 if !TN && P > 0 {
                     // The next tile's rows follow this one's in each panel of `a`: as far into them as this round is.
                     let next = run.wrapping_add(MR * P + round * (2 * Ahead::LINE));
@@ -198,7 +203,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
     }
 }
 
-const UNROLL: usize = 4;
+pub(crate) const UNROLL: usize = 4;
 
 /// # Safety
 /// One more step is readable at `a` and `b`.

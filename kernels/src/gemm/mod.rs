@@ -26,7 +26,7 @@ use crate::ops::{Form, REDUCE_ROWS};
 use crate::pool;
 use cache::CacheSizes;
 pub(crate) use kernel::Ahead;
-use kernel::TileArgs;
+use kernel::{TileArgs, UNROLL};
 use raw::Raw;
 use tier::Tier;
 
@@ -203,6 +203,16 @@ impl Product<'_> {
         }
     }
 
+    /// The strip of `b` that this thread will probably want next, where it is in one piece.
+    fn next_strip(&self, plan: &Plan, unit: &Unit) -> Strip {
+        let panel = (unit.panel + plan.slots) % plan.panels;
+        let panel_width = self.tier.panel;
+        if self.b.row_stride() != panel_width || panel == unit.panel {
+            return Strip { at: std::ptr::null(), left: 0 };
+        }
+        Strip { at: self.b.at(unit.problem, unit.k0, panel * panel_width), left: unit.steps * panel_width }
+    }
+
     unsafe fn unit(&self, plan: &Plan, unit: &Unit) {
         let Dims { m, n, k, .. } = self.dims;
         let &Unit { problem, k0, steps, packed, waiting, .. } = unit;
@@ -220,6 +230,7 @@ impl Product<'_> {
         } else {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
+        let mut next_b = self.next_strip(plan, unit);
         let mut row = rows.start;
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
@@ -263,6 +274,7 @@ impl Product<'_> {
                     start_stride,
                     out,
                     out_stride,
+                    next_b: next_b.take(steps, b),
                     ahead: ahead.filled(),
                 };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
@@ -278,6 +290,27 @@ impl Product<'_> {
                 row += kernel.rows;
             }
         }
+    }
+}
+
+/// Memory to be asked for, piece by piece.
+struct Strip {
+    at: *const f32,
+    left: usize,
+}
+
+impl Strip {
+    /// The piece that goes with `steps` steps of a tile; `instead` where there is nothing left.
+    #[inline]
+    fn take(&mut self, steps: usize, instead: *const f32) -> *const f32 {
+        if self.left == 0 {
+            return instead;
+        }
+        let piece = (steps / UNROLL) * Ahead::LINE;
+        let at = self.at;
+        self.at = at.wrapping_add(piece);
+        self.left = self.left.saturating_sub(piece);
+        at
     }
 }
 
