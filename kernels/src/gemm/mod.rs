@@ -255,6 +255,12 @@ impl Product<'_> {
                 let mut ahead = Ahead::new(kernel.rows, tier.panel);
                 if last {
                     self.epilogue.ahead(problem, row, col, &mut ahead);
+                } else if first {
+                    ahead.push(wait);
+                }
+                if !first {
+                    // The next tile's sums.
+                    ahead.push(wait.wrapping_add(kernel.rows * tier.panel));
                 }
                 let a = match self.form {
                     Form::Nn => self.a.at(problem, row, k0),
