@@ -1,8 +1,8 @@
 //! `x_hat = g(z + bias)`, the loss, `delta = scale·dloss/dz` and its column sums.
 
 use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
-use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
+use crate::gemm::{Ahead, Finished};
 use crate::math::vector as math;
 use crate::ops::{Activation, Loss, REDUCE_ROWS};
 use crate::simd::Simd;
@@ -36,8 +36,8 @@ impl TileOp for DecodeTile<'_> {
 
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
-        ahead.push(self.target.at(problem, row, col));
-        ahead.push(self.delta.at(problem, row, col));
+        ahead.push(self.target.at(problem, row, col), self.target.row_stride());
+        ahead.push(self.delta.at(problem, row, col), self.delta.row_stride());
     }
 }
 

@@ -1,8 +1,8 @@
 //! `h = f(z + bias)` and its column sums.
 
 use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
-use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
+use crate::gemm::{Ahead, Finished};
 use crate::ops::Activation;
 use crate::ops::REDUCE_ROWS;
 use crate::simd::Simd;
@@ -25,7 +25,7 @@ impl TileOp for EncodeTile<'_> {
 
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
-        ahead.push(self.h.at(problem, row, col));
+        ahead.push(self.h.at(problem, row, col), self.h.row_stride());
     }
 }
 

@@ -1,8 +1,8 @@
 //! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
 
 use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
-use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
+use crate::gemm::{Ahead, Finished};
 use crate::ops::{Activation, REDUCE_ROWS};
 use crate::simd::Simd;
 
@@ -26,8 +26,8 @@ impl TileOp for HiddenTile<'_> {
 
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
-        ahead.push(self.h.at(problem, row, col));
-        ahead.push(self.delta_hid.at(problem, row, col));
+        ahead.push(self.h.at(problem, row, col), self.h.row_stride());
+        ahead.push(self.delta_hid.at(problem, row, col), self.delta_hid.row_stride());
     }
 }
 

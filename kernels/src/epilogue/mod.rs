@@ -20,9 +20,9 @@ pub(crate) use update::{UpdateTile, update_slice};
 
 use crate::gemm::{Ahead, Epilogue, Finished};
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd, Task};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Portable, Simd, Task};
 
 /// An epilogue, generic over the instruction set.
 pub(crate) trait TileOp: Sync {

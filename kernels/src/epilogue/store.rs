@@ -1,8 +1,8 @@
 //! The product itself.
 
 use super::{TileOp, load_n, store_n};
-use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
+use crate::gemm::{Ahead, Finished};
 use crate::simd::Simd;
 
 /// The epilogue of [`Gemm`](crate::ops::Gemm).
@@ -28,6 +28,6 @@ impl TileOp for StoreTile {
 
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
-        ahead.push(self.c.at(problem, row, col));
+        ahead.push(self.c.at(problem, row, col), self.c.row_stride());
     }
 }

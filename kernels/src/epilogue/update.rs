@@ -1,8 +1,8 @@
 //! An optimiser's step on a tile of weights, given a tile of their gradient.
 
 use super::{TileOp, load_n, store_n, vectorize_on};
-use crate::gemm::{Ahead, Finished};
 use crate::gemm::raw::Raw;
+use crate::gemm::{Ahead, Finished};
 use crate::isa::Isa;
 use crate::ops::{Coefficients, Rule, UpdateVector};
 use crate::simd::{Simd, Task};
@@ -198,12 +198,12 @@ impl TileOp for UpdateTile {
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
         for matrix in [Some(self.w), self.first, self.second].into_iter().flatten() {
-            ahead.push(matrix.at(problem, row, col));
+            ahead.push(matrix.at(problem, row, col), matrix.row_stride());
         }
         if let Some(w_t) = self.w_t {
             // A row of w_t for each row of the tile: a whole block of it by the end of the group.
             let start = row / self.group * self.group;
-            ahead.push(w_t.at(problem, col + (row - start), start));
+            ahead.push(w_t.at(problem, col + (row - start), start), w_t.row_stride());
         }
     }
 }

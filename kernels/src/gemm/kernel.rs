@@ -59,6 +59,8 @@ pub(crate) struct TileArgs {
 pub(crate) struct Ahead {
     streams: [*const f32; Self::STREAMS],
     used: usize,
+    rows: usize,
+    panel: usize,
     /// Cache lines of each stream.
     lines: usize,
 }
@@ -71,7 +73,8 @@ impl Ahead {
 
     /// Nothing yet, `rows` rows of a panel each.
     pub(crate) fn new(rows: usize, panel: usize) -> Self {
-        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, lines: (rows * panel).div_ceil(Self::LINE) }
+        let lines = (rows * panel).div_ceil(Self::LINE);
+        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, rows, panel, lines }
     }
 
     /// With every stream set, so that the loop need not look which are.
@@ -82,11 +85,16 @@ impl Ahead {
         self
     }
 
-    /// Adds `rows` rows of a panel that are neighbours in memory.
+    /// Adds the rows of one panel, `stride` apart, from `at`. Rows that are neighbours become a stream; others are asked
+    /// for at once.
     #[inline(always)]
-    pub(crate) fn push(&mut self, from: *const f32) {
-        if self.used < Self::STREAMS {
-            self.streams[self.used] = from;
+    pub(crate) fn push(&mut self, at: *const f32, stride: usize) {
+        if stride != self.panel {
+            for line in (0..self.rows).flat_map(|r| (0..self.panel).step_by(Self::LINE).map(move |c| r * stride + c)) {
+                simd::prefetch(at.wrapping_add(line));
+            }
+        } else if self.used < Self::STREAMS {
+            self.streams[self.used] = at;
             self.used += 1;
         }
     }

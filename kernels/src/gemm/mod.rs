@@ -256,11 +256,11 @@ impl Product<'_> {
                 if last {
                     self.epilogue.ahead(problem, row, col, &mut ahead);
                 } else if first {
-                    ahead.push(wait);
+                    ahead.push(wait, tier.panel);
                 }
                 if !first {
                     // The next tile's sums.
-                    ahead.push(wait.wrapping_add(kernel.rows * tier.panel));
+                    ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
                 }
                 let a = match self.form {
                     Form::Nn => self.a.at(problem, row, k0),
