@@ -2,6 +2,12 @@
 
 use super::raw::Raw;
 use crate::pool;
+use crate::simd;
+
+/// f32 of a cache line.
+const LINE: usize = 64 / size_of::<f32>();
+/// Rows that a copy asks for ahead of itself: they are far apart, so the processor does not.
+const AHEAD: usize = 16;
 
 /// Copies `steps` rows of `cols` elements, `stride` apart, into rows of `width`, zero behind `cols`.
 ///
@@ -9,6 +15,9 @@ use crate::pool;
 /// The rows are readable at `src`; `steps·width` elements are writable at `dst`.
 pub(super) unsafe fn strip(src: *const f32, stride: usize, dst: *mut f32, width: usize, steps: usize, cols: usize) {
     for p in 0..steps {
+        for line in (0..cols).step_by(LINE) {
+            simd::prefetch(src.wrapping_add((p + AHEAD) * stride + line));
+        }
         // SAFETY: the caller's.
         unsafe {
             let row = dst.add(p * width);
