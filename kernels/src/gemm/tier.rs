@@ -34,9 +34,9 @@ static AVX512: Tier = Tier {
     lanes: Avx512::LANES,
     panel: 64,
     tiles: tiles![Avx512, 64;
-        1: 24 16 12 8 6 4 3 2 1;
-        2: 12 8 6 5 4 3 2 1;
-        3: 8 6 5 4 3 2 1;
+        1: 24 16 8 4 2 1;
+        2: 12 8 4 2 1;
+        3: 6 4 2 1;
         4: 6 5 4 3 2 1],
 };
 
@@ -47,7 +47,7 @@ static AVX2: Tier = Tier {
     lanes: Avx2::LANES,
     panel: 16,
     tiles: tiles![Avx2, 16;
-        1: 12 8 6 4 3 2 1;
+        1: 8 4 2 1;
         2: 6 5 4 3 2 1],
 };
 
@@ -58,9 +58,9 @@ static NEON: Tier = Tier {
     lanes: crate::simd::Neon::LANES,
     panel: 16,
     tiles: tiles![crate::simd::Neon, 16;
-        1: 24 16 12 8 6 4 3 2 1;
-        2: 12 8 6 5 4 3 2 1;
-        3: 8 6 5 4 3 2 1;
+        1: 24 16 8 4 2 1;
+        2: 12 8 4 2 1;
+        3: 6 4 2 1;
         4: 6 5 4 3 2 1],
 };
 
