@@ -16,6 +16,7 @@ const D_IN: usize = 75;
 const D_HID: usize = 139;
 
 type Run = fn(Isa) -> Result<Vec<f32>, Error>;
+type Slices = fn(Isa, &[f32], &mut [f32]) -> Result<(), Error>;
 
 /// The rows of the table: a kernel, and its results on fixed operands.
 const KERNELS: [(&str, Run); 12] = [
@@ -140,7 +141,7 @@ fn update_vector(isa: Isa) -> Result<Vec<f32>, Error> {
     Ok([w, m, v].concat())
 }
 
-fn slice(isa: Isa, function: fn(Isa, &[f32], &mut [f32]) -> Result<(), Error>) -> Result<Vec<f32>, Error> {
+fn slice(isa: Isa, function: Slices) -> Result<Vec<f32>, Error> {
     let mut out = vec![0.0; D_HID];
     function(isa, &random(1, D_HID), &mut out)?;
     Ok(out)
