@@ -4,3 +4,8 @@
 
 pub use sae_harness as harness;
 pub use sae_kernels as kernels;
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make train`, `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+# openblas where it can be linked, so that it is compared wherever it is there.
+OPENBLAS = $$(scripts/openblas && echo --features openblas)
+
+.PHONY: help train test bench ulp example fmt lint doc clean
+
+help:
+	@echo 'make train    train on the built-in digits; leaves runs/digits'
+	@echo 'make test     every test that this machine can run; says what it leaves out'
+	@echo 'make bench    kernels and training steps on every backend (minutes)'
+	@echo 'make ulp      the elementary functions over all 2^32 inputs (minutes)'
+	@echo 'make example  the kernels inside somebody else'"'"'s trainer'
+	@echo 'make fmt      format'
+	@echo 'make lint     formatting, and clippy with warnings denied'
+	@echo 'make doc      the documentation, warnings denied'
+	@echo 'make clean    remove what was built'
+
+train:
+	$(CARGO) run --release -q -p sae-harness --bin sae -- train --out runs/digits
+
+test:
+	scripts/test
+
+bench:
+	$(CARGO) bench $(OPENBLAS)
+
+ulp:
+	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture
+
+example:
+	$(CARGO) run --release -q -p sae-kernels --example classifier
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	scripts/lint
+
+doc:
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --workspace
+
+clean:
+	$(CARGO) clean
