@@ -4,6 +4,7 @@ mod bounds;
 mod case;
 mod place;
 mod run;
+pub(crate) mod training;
 
 pub(crate) use bounds::bounds;
 pub(crate) use case::{Case, Data, Op, Shared};
@@ -12,6 +13,12 @@ pub(crate) use run::{Outputs, run};
 
 use place::Placed;
 use sae_kernels::{Backend, Naive};
+
+/// One case in how many the large sweeps run: `SAE_TEST_SHARE`, all where it is not set. For emulated processors; a prime
+/// number does not fall into step with the lists.
+pub(crate) fn share() -> usize {
+    std::env::var("SAE_TEST_SHARE").map_or(1, |share| share.parse().expect("SAE_TEST_SHARE is a number, 1 or more"))
+}
 
 /// A case with its numbers, the exact results, and how far an f32 backend may be from them.
 pub(crate) struct Expected {
