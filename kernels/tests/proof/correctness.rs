@@ -4,7 +4,7 @@
 use sae_kernels::ops::{Activation, Form, Loss, Rule};
 use sae_kernels::{Backend, BackendKind, Fused, Isa, Naive, backend};
 
-use crate::support::{Case, Expected, Op, Places, Shared, Storage};
+use crate::support::{Case, Expected, Op, Places, Shared, Storage, share};
 
 /// The fused backend on every instruction set there is, and all others in this build.
 fn backends() -> Vec<Box<dyn Backend>> {
@@ -20,7 +20,7 @@ fn backends() -> Vec<Box<dyn Backend>> {
 /// Every case on every backend in a few layouts, other ones for each case.
 fn sweep(cases: impl IntoIterator<Item = Case>, layouts: usize) {
     let mut backends = backends();
-    for (seed, case) in cases.into_iter().enumerate() {
+    for (seed, case) in cases.into_iter().enumerate().step_by(share()) {
         let expected = Expected::of(case, seed as u64);
         for backend in &mut backends {
             let places = Places::of(backend.panel());
