@@ -26,27 +26,38 @@ impl<T: Real> AlignedVec<T> {
     const HUGE: usize = 2 << 20;
 
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// As `Vec`: where that is more than an allocation can hold. Out of memory, it ends the process.
     pub fn zeros(len: usize) -> Self {
-        if len == 0 {
-            return Self { ptr: NonNull::dangling(), len };
+        match Self::try_zeros(len) {
+            Some(zeros) => zeros,
+            None => handle_alloc_error(Self::allocation(len).expect("the length is one that an allocation can hold")),
         }
-        let allocation = Self::allocation(len);
+    }
+
+    /// `len` zeros, where there is room for them.
+    fn try_zeros(len: usize) -> Option<Self> {
+        if len == 0 {
+            return Some(Self { ptr: NonNull::dangling(), len });
+        }
+        let allocation = Self::allocation(len)?;
         // SAFETY: `allocation` is not zero-sized.
-        let ptr = unsafe { alloc(allocation) };
-        let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(allocation) };
+        let ptr = NonNull::new(unsafe { alloc(allocation) })?;
         if allocation.align() == Self::HUGE {
             advise_huge_pages(ptr, allocation.size());
         }
         // SAFETY: `len` elements were allocated; all-zero bytes are a valid `T`.
         unsafe { ptr.write_bytes(0, len * size_of::<T>()) };
-        Self { ptr: ptr.cast(), len }
+        Some(Self { ptr: ptr.cast(), len })
     }
 
-    /// Whole huge pages for a buffer that fills one, whole cache lines for smaller ones.
-    fn allocation(len: usize) -> Allocation {
-        let bytes = len.checked_mul(size_of::<T>()).expect("length was checked against isize::MAX / 8 by the layout");
+    /// Whole huge pages for a buffer that fills one, whole cache lines for smaller ones. None for more than an address
+    /// can say.
+    fn allocation(len: usize) -> Option<Allocation> {
+        let bytes = len.checked_mul(size_of::<T>())?;
         let align = if bytes >= Self::HUGE { Self::HUGE } else { Self::LINE };
-        Allocation::from_size_align(bytes, align).expect("size was checked by the layout").pad_to_align()
+        Some(Allocation::from_size_align(bytes, align).ok()?.pad_to_align())
     }
 }
 
@@ -68,9 +79,9 @@ fn advise_huge_pages(_start: NonNull<u8>, _bytes: usize) {}
 
 impl<T: Real> Drop for AlignedVec<T> {
     fn drop(&mut self) {
-        if self.len != 0 {
-            // SAFETY: allocated in `zeros` with the same allocation layout.
-            unsafe { dealloc(self.ptr.as_ptr().cast(), Self::allocation(self.len)) }
+        if let (true, Some(allocation)) = (self.len != 0, Self::allocation(self.len)) {
+            // SAFETY: allocated in `try_zeros` with the same allocation layout.
+            unsafe { dealloc(self.ptr.as_ptr().cast(), allocation) }
         }
     }
 }
@@ -125,10 +136,12 @@ impl<T: Real> Matrix<T> {
     /// All zeros.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] and [`Error::Overlap`].
+    /// [`Error::TooLarge`], also where there is no memory for it, and [`Error::Overlap`].
     pub fn zeros(layout: Layout) -> Result<Self, Error> {
         layout.overlaps()?;
-        Ok(Self { data: AlignedVec::zeros(layout.len()?), layout })
+        let (rows, cols, batch) = (layout.rows(), layout.cols(), layout.batch());
+        let data = AlignedVec::try_zeros(layout.len()?).ok_or(Error::TooLarge { rows, cols, batch })?;
+        Ok(Self { data, layout })
     }
 
     /// Copies a dense row-major slice (`batch·rows·cols` elements) into `layout`.
@@ -148,7 +161,11 @@ impl<T: Real> Matrix<T> {
     pub fn copy_from_row_major(&mut self, data: &[T]) -> Result<(), Error> {
         let layout = self.layout;
         let (rows, cols) = (layout.rows(), layout.cols());
-        expect("data", "length", data.len(), layout.batch() * rows * cols, "batch x rows x cols")?;
+        let len = if layout.is_empty() { 0 } else { layout.batch() * rows * cols };
+        expect("data", "length", data.len(), len, "batch x rows x cols")?;
+        if layout.is_empty() {
+            return Ok(());
+        }
         for b in 0..layout.batch() {
             for r in 0..rows {
                 let row = &data[(b * rows + r) * cols..][..cols];
@@ -175,6 +192,9 @@ impl<T: Real> Matrix<T> {
     /// A dense row-major copy.
     pub fn to_row_major(&self) -> Vec<T> {
         let layout = self.layout;
+        if layout.is_empty() {
+            return Vec::new();
+        }
         let mut out = Vec::with_capacity(layout.batch() * layout.rows() * layout.cols());
         let view = self.view();
         for b in 0..layout.batch() {

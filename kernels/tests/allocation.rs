@@ -3,13 +3,14 @@
 //! Alone in its file: it counts what the whole process allocates.
 
 use std::alloc::{GlobalAlloc, Layout as Allocation, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sae_kernels::ops::Rule;
 use sae_kernels::step::{Penalty, RhoHat, Step, StepConfig};
-use sae_kernels::{MatRef, Naive};
+use sae_kernels::{Backend, Fused, Isa, MatRef, Naive};
 
-/// The system's allocator, counting calls of the thread under test.
+/// The system's allocator, counting calls of the threads under test.
 struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -23,6 +24,9 @@ fn count() {
         CALLS.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// One test at a time: they share the counter.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: everything is handed to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
@@ -52,6 +56,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 #[test]
 fn a_step_allocates_nothing_whatever_its_batch() {
+    let _alone = ALONE.lock().unwrap();
     assert_ne!(allocations(|| drop(std::hint::black_box(vec![0u8; 100]))), 0, "the counter counts");
 
     let x = [0.5f32; 8 * 6];
@@ -68,4 +73,56 @@ fn a_step_allocates_nothing_whatever_its_batch() {
             assert_eq!(calls, 0, "{n} samples, {penalty:?}");
         }
     }
+}
+
+/// The sizes are those of several units of work a product, tails included, and of k cut in two on machines with small
+/// caches.
+const D_IN: usize = 150;
+const D_HID: usize = 200;
+const N: usize = 130;
+
+/// Asserts that steps on the fused backend allocate nothing once its scratch memory is there. What a pool's own threads do is counted too.
+fn assert_only_the_first_step_allocates(threads: usize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let count = |on: bool| {
+        COUNTED.set(on);
+        pool.broadcast(|_| COUNTED.set(on));
+    };
+    let samples = vec![0.5f32; N * D_IN];
+    for isa in Isa::available() {
+        let mut fused = Fused::with_isa(isa).unwrap();
+        let average = RhoHat::Batch;
+        let cfg = StepConfig { penalty: Penalty::Kl { rho: 0.1, beta: 0.1, average }, ..StepConfig::new() };
+        let mut step = Step::new(D_IN, D_HID, N, fused.panel(), cfg).unwrap();
+        // Rayon's queues grow while a pool is new.
+        for _ in 0..3 {
+            let x = MatRef::row_major(&samples, N, D_IN).unwrap();
+            pool.install(|| step.train_step(&mut fused, x, 0.1).unwrap());
+        }
+        for n in [N, 3, N - 1, 1, N] {
+            let x = MatRef::row_major(&samples, n, D_IN).unwrap();
+            let calls = pool.install(|| {
+                count(true);
+                let start = CALLS.load(Ordering::Relaxed);
+                step.train_step(&mut fused, x, 0.1).unwrap();
+                step.evaluate(&mut fused, x, None).unwrap();
+                let calls = CALLS.load(Ordering::Relaxed) - start;
+                count(false);
+                calls
+            });
+            assert_eq!(calls, 0, "{isa}, {threads} threads, {n} samples");
+        }
+    }
+}
+
+#[test]
+fn a_fused_step_allocates_nothing_after_the_first() {
+    let _alone = ALONE.lock().unwrap();
+    assert_only_the_first_step_allocates(1);
+}
+
+#[test]
+fn a_fused_step_on_two_threads_allocates_nothing_after_the_first() {
+    let _alone = ALONE.lock().unwrap();
+    assert_only_the_first_step_allocates(2);
 }

@@ -213,14 +213,13 @@ fn row_blocks(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 
 /// `a [rows, cols]` → `sums [cols] = Σ_i a_ij`, problem after problem.
 fn column_sums<T: Real>(a: MatRef<'_, T>, sums: &mut [T]) {
-    for p in 0..a.batch() {
-        for j in 0..a.cols() {
-            let mut total = 0.0;
-            for block in row_blocks(a.rows()) {
-                total += block.fold(T::ZERO, |sum, i| sum + a.at(p, i, j)).to_f64();
-            }
-            sums[p * a.cols() + j] = T::from_f64(total);
+    for (column, sum) in sums.iter_mut().enumerate() {
+        let (p, j) = (column / a.cols(), column % a.cols());
+        let mut total = 0.0;
+        for block in row_blocks(a.rows()) {
+            total += block.fold(T::ZERO, |sum, i| sum + a.at(p, i, j)).to_f64();
         }
+        *sum = T::from_f64(total);
     }
 }
 

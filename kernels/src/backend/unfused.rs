@@ -1,7 +1,8 @@
 //! The unfused backends: somebody's product, then our epilogue as a pass of its own over the finished matrix.
 //!
 //! A comparison with the fused backend shows what fusion brings and nothing else: the instructions after the product
-//! are the same, on the same numbers. Works on row-major storage; a panel-major operand is copied first (and costs that).
+//! are the same, on the same numbers. Works on row-major storage; a panel-major operand of a product is copied first (and
+//! costs that), one of an epilogue is met in strips that no panel border cuts.
 
 use super::fused::{finish_decode, update_tile};
 use super::{Backend, BackendKind};
@@ -64,7 +65,12 @@ pub(super) struct Unfused<G> {
 
 impl<G: Multiply> Unfused<G> {
     pub(super) fn new(product: G) -> Result<Self> {
-        let isa = Isa::detect()?;
+        Self::with_isa(product, Isa::detect()?)
+    }
+
+    /// With its epilogues on a given instruction set.
+    pub(super) fn with_isa(product: G, isa: Isa) -> Result<Self> {
+        let isa = isa.require()?;
         let tier = Tier::of(isa).expect("the instruction set was just found");
         Ok(Self {
             product,
@@ -102,9 +108,6 @@ impl<G: Multiply> Unfused<G> {
     fn each(&mut self, form: Form, dims: Dims, a: Raw, b: Raw, c: Raw, accumulate: bool) {
         let Dims { batch, m, n, k } = dims;
         for problem in 0..batch {
-            if m == 0 || n == 0 {
-                continue;
-            }
             let c_ptr = c.at(problem, 0, 0);
             if k == 0 {
                 for r in 0..if accumulate { 0 } else { m } {
@@ -119,22 +122,27 @@ impl<G: Multiply> Unfused<G> {
                 n,
                 k,
                 a: a.at(problem, 0, 0),
-                lda: a.row_stride(),
+                lda: leading(a, if form == Form::Nn { k } else { m }),
                 b: b.at(problem, 0, 0),
-                ldb: b.row_stride(),
+                ldb: leading(b, n),
                 accumulate,
                 c: c_ptr,
-                ldc: c.row_stride(),
+                ldc: leading(c, n),
             };
             // SAFETY: the door has checked the shapes of the operands; the scratch has that of the result.
             unsafe { self.product.sgemm(op) };
         }
     }
 
-    /// Runs the epilogue over a finished product.
-    fn pass(&self, dims: Dims, z: Raw, quantum: usize, epilogue: &dyn Epilogue) {
+    /// The widest strip, a divisor of the tier's panel, that lies in one panel of each of these.
+    fn strip(&self, views: impl IntoIterator<Item = Layout>) -> usize {
+        let panels = views.into_iter().filter(|layout| !layout.is_row_major()).map(|layout| layout.panel());
+        panels.fold(self.tier.panel, common_divisor)
+    }
+
+    /// Runs the epilogue over a finished product, in tiles of `quantum` rows and `width` columns.
+    fn pass(&self, dims: Dims, z: Raw, [quantum, width]: [usize; 2], epilogue: &dyn Epilogue) {
         let Dims { batch, m, n, .. } = dims;
-        let width = self.tier.panel;
         let (strips, chunks) = (n.div_ceil(width), m.div_ceil(quantum));
         let slots = if batch * m * n < PASS_WORK { 1 } else { pool::threads() };
         pool::for_each(slots, batch * chunks * strips, &|_, unit| {
@@ -162,6 +170,16 @@ impl Raw {
         }
         Self::write(&mut MatMut::new(buffer, layout).expect("the buffer has this length"))
     }
+}
+
+/// The stride of rows of `cols` elements: a single row in panels has that of a panel, which is shorter.
+fn leading(of: Raw, cols: usize) -> usize {
+    of.row_stride().max(cols)
+}
+
+/// Euclid's algorithm.
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// The operand itself where it is row-major, else a copy.
@@ -210,7 +228,8 @@ impl<G: Multiply> Backend for Unfused<G> {
         let (a, b) = (row_major(&mut self.a, op.a), row_major(&mut self.b, op.b));
         self.each(op.form, dims, a, b, z, op.accumulate);
         if !direct {
-            on_isa(self.tier.isa, StoreTile { c }, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+            let tile = [REDUCE_ROWS, self.strip([op.c.layout()])];
+            on_isa(self.tier.isa, StoreTile { c }, |epilogue| self.pass(dims, z, tile, epilogue));
         }
         Ok(())
     }
@@ -219,9 +238,10 @@ impl<G: Multiply> Backend for Unfused<G> {
         let dims = check::encode(&op)?;
         Self::fits(op.x.layout(), op.w.layout(), op.h.layout())?;
         let z = self.multiply(Form::Nn, dims, op.x, op.w, Some(&mut op.h));
+        let size = [REDUCE_ROWS, self.strip([op.h.layout()])];
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
         let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h: Raw::write(&mut op.h), sums };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
         if let Some(out) = op.col_sums {
             self.sums.columns_into(out);
         }
@@ -232,6 +252,8 @@ impl<G: Multiply> Backend for Unfused<G> {
         let dims = check::decode(&op)?;
         Self::fits(op.h.layout(), op.w.layout(), op.delta.layout())?;
         let z = self.multiply(Form::Nn, dims, op.h, op.w, Some(&mut op.delta));
+        let x_hat = op.x_hat.as_ref().map(MatMut::layout);
+        let size = [REDUCE_ROWS, self.strip([op.target.layout(), op.delta.layout()].into_iter().chain(x_hat))];
         let tile = DecodeTile {
             bias: op.bias,
             n: dims.n,
@@ -244,7 +266,7 @@ impl<G: Multiply> Backend for Unfused<G> {
             grad_sums: self.sums.partials(dims),
             loss_sums: self.loss.partials(dims),
         };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
         finish_decode(&self.sums, &self.loss, op.loss, op.bias_grad, op.loss_sum);
         Ok(())
     }
@@ -253,6 +275,7 @@ impl<G: Multiply> Backend for Unfused<G> {
         let dims = check::hidden_delta(&op)?;
         Self::fits(op.delta_out.layout(), op.w_t.layout(), op.delta_hid.layout())?;
         let z = self.multiply(Form::Nn, dims, op.delta_out, op.w_t, Some(&mut op.delta_hid));
+        let size = [REDUCE_ROWS, self.strip([op.h.layout(), op.delta_hid.layout()])];
         let tile = HiddenTile {
             n: dims.n,
             activation: op.activation,
@@ -262,7 +285,7 @@ impl<G: Multiply> Backend for Unfused<G> {
             delta_hid: Raw::write(&mut op.delta_hid),
             sums: op.bias_grad.is_some().then(|| self.sums.partials(dims)),
         };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, REDUCE_ROWS, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
         if let Some(out) = op.bias_grad {
             self.sums.columns_into(out);
         }
@@ -278,9 +301,12 @@ impl<G: Multiply> Backend for Unfused<G> {
             }
             GradSink::Update(mut update) => {
                 let z = self.multiply(Form::Tn, dims, op.a, op.delta, None);
-                let group = self.tier.panel;
-                let tile = update_tile(&mut update, dims, group);
-                on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, group, epilogue));
+                // Rows of a tile are columns of the transposed weights.
+                let rows = self.strip(update.w_t.as_ref().map(MatMut::layout));
+                let state = [&update.m, &update.v].into_iter().flatten().map(MatMut::layout);
+                let size = [rows, self.strip(state.chain([update.w.layout()]))];
+                let tile = update_tile(&mut update, dims, rows);
+                on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
             }
         }
         Ok(())

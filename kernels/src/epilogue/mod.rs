@@ -142,8 +142,8 @@ impl Nonlinearity for Sigmoid {
 
     #[inline(always)]
     fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F {
-        // y·(1 − y)
-        let slope = simd.neg_mul_add(y, y, y);
+        // y·(1 − y). Where y² would be rounded first, y − y² loses digits near 1.
+        let slope = if S::FUSED { simd.neg_mul_add(y, y, y) } else { simd.mul(y, simd.sub(simd.splat(1.0), y)) };
         simd.mul(delta, slope)
     }
 }
@@ -171,7 +171,9 @@ impl Nonlinearity for Tanh {
 
     #[inline(always)]
     fn backward<S: Simd>(simd: S, delta: S::F, y: S::F) -> S::F {
-        let slope = simd.neg_mul_add(y, y, simd.splat(1.0));
+        // 1 − y², as for the sigmoid.
+        let one = simd.splat(1.0);
+        let slope = if S::FUSED { simd.neg_mul_add(y, y, one) } else { simd.mul(simd.sub(one, y), simd.add(one, y)) };
         simd.mul(delta, slope)
     }
 }

@@ -41,7 +41,7 @@ impl Sums {
     pub(crate) fn partials(&mut self, dims: Dims) -> Partials {
         self.blocks = dims.m.div_ceil(REDUCE_ROWS);
         self.n = dims.n;
-        let len = dims.batch * self.blocks * self.n;
+        let len = self.n * self.blocks * dims.batch;
         if self.data.len() < len {
             self.data = AlignedVec::zeros(len);
         }

@@ -9,7 +9,7 @@ use crate::real::Real;
 /// The sizes of a product that passed the door: `batch` problems of `[m, k]·[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// Problems.
+    /// Problems; 0 where their results have no element, however many there are.
     pub batch: usize,
     /// Rows of the result.
     pub m: usize,
@@ -17,6 +17,12 @@ pub struct Dims {
     pub n: usize,
     /// Contraction length.
     pub k: usize,
+}
+
+impl Dims {
+    fn new(batch: usize, m: usize, n: usize, k: usize) -> Self {
+        Self { batch: if m == 0 || n == 0 { 0 } else { batch }, m, n, k }
+    }
 }
 
 fn matrix(operand: &'static str, layout: Layout, dims: [usize; 3], because: &'static str) -> Result {
@@ -63,7 +69,7 @@ pub fn gemm<T>(op: &Gemm<'_, T>) -> Result<Dims> {
     matrix("a", op.a.layout(), a, "the batch of c")?;
     matrix("b", op.b.layout(), [batch, k, n], "the contraction length of a, the columns of c")?;
     matrix("c", op.c.layout(), [batch, m, n], "the rows of the product")?;
-    Ok(Dims { batch, m, n, k })
+    Ok(Dims::new(batch, m, n, k))
 }
 
 /// Checks an [`Encode`].
@@ -78,7 +84,7 @@ pub fn encode<T>(op: &Encode<'_, T>) -> Result<Dims> {
     if let Some(sums) = &op.col_sums {
         vector("col_sums", sums, batch, n, "batch x columns of w")?;
     }
-    Ok(Dims { batch, m, n, k })
+    Ok(Dims::new(batch, m, n, k))
 }
 
 /// Checks a [`Decode`].
@@ -102,7 +108,7 @@ pub fn decode<T>(op: &Decode<'_, T>) -> Result<Dims> {
         vector("bias_grad", grad, batch, n, "batch x columns of w")?;
     }
     vector("loss_sum", op.loss_sum, batch, 1, "one a problem")?;
-    Ok(Dims { batch, m, n, k })
+    Ok(Dims::new(batch, m, n, k))
 }
 
 /// Checks a [`HiddenDelta`].
@@ -121,7 +127,7 @@ pub fn hidden_delta<T>(op: &HiddenDelta<'_, T>) -> Result<Dims> {
     if let Some(grad) = &op.bias_grad {
         vector("bias_grad", grad, batch, n, "batch x columns of w_t")?;
     }
-    Ok(Dims { batch, m, n, k })
+    Ok(Dims::new(batch, m, n, k))
 }
 
 /// Checks a [`WeightGrad`].
@@ -147,7 +153,7 @@ pub fn weight_grad<T: Real>(op: &WeightGrad<'_, T>) -> Result<Dims> {
             hyper(&update.hyper, update.m.is_some(), update.v.is_some())?;
         }
     }
-    Ok(Dims { batch, m, n, k })
+    Ok(Dims::new(batch, m, n, k))
 }
 
 /// Checks an [`UpdateVector`].

@@ -155,13 +155,12 @@ impl<T: Real> Hyper<T> {
             }
             Rule::Adam { beta1, beta2, eps } | Rule::AdamW { beta1, beta2, eps } => {
                 let (b1, b2) = (beta1.to_f64(), beta2.to_f64());
-                let t = self.step as f64;
-                c.lr = T::from_f64(lr / (1.0 - b1.powf(t)));
+                c.lr = T::from_f64(lr / (1.0 - power(b1, self.step)));
                 c.m_keep = beta1;
                 c.m_take = T::from_f64(1.0 - b1);
                 c.v_keep = beta2;
                 c.v_take = T::from_f64(1.0 - b2);
-                c.v_scale = T::from_f64(1.0 / (1.0 - b2.powf(t)).sqrt());
+                c.v_scale = T::from_f64(1.0 / (1.0 - power(b2, self.step)).sqrt());
                 c.eps = eps;
             }
         }
@@ -171,4 +170,17 @@ impl<T: Real> Hyper<T> {
         }
         c
     }
+}
+
+/// `base` to the power `exponent`, by squaring: the same bits on every platform, which the C library's `pow` is not.
+fn power(base: f64, mut exponent: u64) -> f64 {
+    let (mut result, mut square) = (1.0, base);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result *= square;
+        }
+        square *= square;
+        exponent /= 2;
+    }
+    result
 }

@@ -1,0 +1,69 @@
+//! The bits themselves: a table of hashes of results, the same on every machine whose instruction set keeps them.
+//!
+//! Every operation at a few shapes, from numbers that are drawn without floating-point functions, and the training runs
+//! of `support::training`. A row changes where an operation's arithmetic does, and only there. To print the table:
+//!
+//! ```text
+//! cargo test -p sae-kernels --test proof -- --ignored --nocapture print_the_table
+//! ```
+
+mod table;
+
+use sae_kernels::{Backend, Fused, Isa};
+
+use crate::support::{Case, Data, Op, Places, Storage, run, training};
+
+/// FNV-1a over the bytes of words (Fowler, Noll, Vo).
+fn fnv(words: impl IntoIterator<Item = u64>) -> u64 {
+    let bytes = words.into_iter().flat_map(u64::to_le_bytes);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Each row's name and hash on one instruction set.
+fn rows(isa: Isa) -> Vec<(String, u64)> {
+    let mut fused = Fused::with_isa(isa).unwrap();
+    let panel = fused.panel().unwrap();
+    let mut rows = Vec::new();
+    for op in Op::all() {
+        let mut words = Vec::new();
+        for (seed, shape) in [[1, 1, 1], [7, 19, 5], [53, 70, 33], [17, 9, 2500]].into_iter().enumerate() {
+            let case = Case { batch: 2, ..Case::new(op, shape) };
+            let data = Data::random(&case, seed as u64);
+            for (_, bits) in run(&mut fused, &case, &data, &Places::all(Storage::Panel(panel))).bits() {
+                words.extend(bits);
+            }
+        }
+        rows.push((format!("{op:?}"), fnv(words)));
+    }
+    for setup in training::setups() {
+        let name = format!("30 steps: {:?}, {:?}, {}", setup.hidden, setup.loss, setup.rule.name());
+        rows.push((name, fnv(training::run(&mut fused, Some(panel), &setup))));
+    }
+    rows
+}
+
+#[test]
+fn results_have_the_bits_of_the_table_on_every_instruction_set_that_keeps_them() {
+    for isa in Isa::available().into_iter().filter(|isa| isa.keeps_bits()) {
+        let found = rows(isa);
+        assert_eq!(found.len(), table::TABLE.len(), "{isa}: one row for each operation and each training run");
+        for ((name, found), (row, expected)) in found.iter().zip(table::TABLE) {
+            assert_eq!((name.as_str(), *found), (row, expected), "{isa}");
+        }
+    }
+}
+
+/// As the table has it: groups of four digits.
+fn separated(hash: u64) -> String {
+    let [a, b, c, d] = [48, 32, 16, 0].map(|shift| hash >> shift & 0xffff);
+    format!("0x{a:04x}_{b:04x}_{c:04x}_{d:04x}")
+}
+
+#[test]
+#[ignore = "prints the table that another test asserts"]
+fn print_the_table() {
+    let isa = Isa::available().into_iter().find(|isa| isa.keeps_bits()).expect("an instruction set that keeps bits");
+    for (name, hash) in rows(isa) {
+        println!("    ({name:?}, {}),", separated(hash));
+    }
+}
