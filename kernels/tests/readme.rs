@@ -8,7 +8,7 @@ use sae_kernels::ops::{
 };
 use sae_kernels::{Backend, Error, Fused, Isa, MatMut, MatRef, math};
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 /// Sizes that are no multiple of any tile, panel or vector, and enough of them for whole ones.
 const N: usize = 53;
