@@ -205,6 +205,24 @@ fn scale_rounds_once() {
     }
 }
 
+#[test]
+fn power_of_two_is_exact() {
+    #[derive(Clone, Copy)]
+    struct This;
+    impl Expression for This {
+        #[inline(always)]
+        fn vector<S: Simd>(self, s: S, n: S::F, _: S::F, _: S::F) -> S::F {
+            s.power_of_two(n)
+        }
+    }
+    let inputs: Vec<_> = (-126..=127).map(|n| [n as f32, 0.0, 0.0]).collect();
+    for isa in Isa::available() {
+        for (t, y) in inputs.iter().zip(dispatch(isa, Map(This, &inputs)).unwrap()) {
+            assert_eq!(y, f64::from(t[0]).exp2() as f32, "{isa} 2^{}", t[0]);
+        }
+    }
+}
+
 /// Loads and stores of every length, from exact-size allocations, for tools that watch memory, and inside a larger one.
 struct Partial;
 
