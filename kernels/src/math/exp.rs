@@ -3,8 +3,9 @@
 use super::{LN2_HI, LN2_LO, polynomial};
 use crate::simd::Simd;
 
-/// `q` of `eʳ = 1 + r + r²·q(r)`, highest degree first; relative error on |r| ≤ ½·ln 2 before rounding 2⁻²⁸.
-pub(super) const Q: [f32; 5] = [0.001_382_089_5, 0.008_368_671, 0.041_668_262, 0.166_665_21, 0.499_999_94];
+/// `q` of `eʳ = 1 + r + r²·q(r)`, highest degree first; relative error on |r| ≤ ½·ln 2 before rounding 2⁻²⁷·⁹, and a third
+/// of that below −0.27, where `1 + r + …` loses most by rounding (the fit's weight is `r²/eʳ`, there three times as much).
+pub(super) const Q: [f32; 5] = [0.001_365_034_5, 0.008_368_925, 0.041_670_97, 0.166_665_18, 0.499_999_85];
 
 /// `eˣ`: 0 below −103.97, subnormal below −87.33, ∞ above 88.72.
 ///
