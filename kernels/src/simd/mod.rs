@@ -171,15 +171,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn scale(self, a: Self::F, n: Self::F) -> Self::F {
         let q = self.min(self.max(n, self.splat(-126.0)), self.splat(127.0));
         let p = self.sub(n, q);
-        self.mul(self.mul(a, self.power_of_two(p)), self.power_of_two(q))
+        self.mul(self.mul(a, normal_power(self, p)), normal_power(self, q))
     }
 
-    /// `2ⁿ`; `n` holds whole numbers, −126 ≤ n ≤ 127.
-    ///
-    /// `n + 127`, the exponent field, is left in the low bits of `n + (2²³ + 127)`; the rest of its bits shift out.
+    /// `2ⁿ`; `n` holds whole numbers, −252 ≤ n ≤ 127. Below −126 it is something from 0 to 2⁻¹²⁶: for sums that it
+    /// vanishes in.
     #[inline(always)]
     fn power_of_two(self, n: Self::F) -> Self::F {
-        self.from_bits(self.shl_i::<23>(self.bits(self.add(n, self.splat(8_388_735.0)))))
+        normal_power(self, self.max(n, self.splat(-126.0)))
     }
 
     /// Transposes a `LANES × LANES` block: row r of the result is column r of the source.
@@ -211,4 +210,12 @@ pub(crate) fn prefetch_l2(p: *const f32) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
+}
+
+/// `2ⁿ` for whole n, −126 ≤ n ≤ 127.
+///
+/// `n + 127`, the exponent field, is left in the low bits of `n + (2²³ + 127)`; the rest of its bits shift out.
+#[inline(always)]
+fn normal_power<S: Simd>(s: S, n: S::F) -> S::F {
+    s.from_bits(s.shl_i::<23>(s.bits(s.add(n, s.splat(8_388_735.0)))))
 }

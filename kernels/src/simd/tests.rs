@@ -204,6 +204,28 @@ fn scale_rounds_once() {
     }
 }
 
+#[test]
+fn power_of_two_is_exact_and_tiny_below_the_normal_numbers() {
+    #[derive(Clone, Copy)]
+    struct This;
+    impl Expression for This {
+        #[inline(always)]
+        fn vector<S: Simd>(self, s: S, n: S::F, _: S::F, _: S::F) -> S::F {
+            s.power_of_two(n)
+        }
+    }
+    let inputs: Vec<_> = (-252..=127).map(|n| [n as f32, 0.0, 0.0]).collect();
+    for isa in Isa::available() {
+        for (t, y) in inputs.iter().zip(dispatch(isa, Map(This, &inputs)).unwrap()) {
+            if t[0] < -126.0 {
+                assert!((0.0..=f32::MIN_POSITIVE).contains(&y), "{isa} 2^{}: {y:e}", t[0]);
+            } else {
+                assert_eq!(y, f64::from(t[0]).exp2() as f32, "{isa} 2^{}", t[0]);
+            }
+        }
+    }
+}
+
 /// Loads and stores of every length, from exact-size allocations, for tools that watch memory, and inside a larger one.
 struct Partial;
 

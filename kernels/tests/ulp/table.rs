@@ -56,7 +56,7 @@ pub(crate) const TABLE: [Row; 6] = [
         bound: 1.0,
         fused: worst(0, 0.0),
         unfused: worst(0, 0.0),
-        thresholds: &[f32::MIN_POSITIVE, 0.5, 2.0 / 3.0, 1.0, 4.0 / 3.0, 2.0, f32::MAX],
+        thresholds: &[f32::MIN_POSITIVE, 0.375, 0.75, 1.0, 1.5, 2.0, 3.0, f32::MAX],
         monotone: true,
     },
     Row {
@@ -66,7 +66,7 @@ pub(crate) const TABLE: [Row; 6] = [
         bound: 1.5,
         fused: worst(0, 0.0),
         unfused: worst(0, 0.0),
-        thresholds: &[-104.0, -103.972_08, -87.336_55, -0.346_573_6, 0.346_573_6, 16.635_532],
+        thresholds: &[-104.0, -103.972_08, -87.336_55, -16.635_532, -0.346_573_6, 0.346_573_6, 16.635_532, 17.0],
         monotone: true,
     },
     Row {
@@ -86,18 +86,7 @@ pub(crate) const TABLE: [Row; 6] = [
         bound: 2.0,
         fused: worst(0, 0.0),
         unfused: worst(0, 0.0),
-        thresholds: &[
-            -1.0,
-            -2.0 / 3.0,
-            -0.5,
-            -1.0 / 3.0,
-            1.0 / 3.0,
-            1.0,
-            5.0 / 3.0,
-            16_777_216.0,
-            2.268_549_8e38,
-            f32::MAX,
-        ],
+        thresholds: &[-1.0, -0.625, -0.25, 0.5, 1.0, 2.0, 5.0, 16_777_216.0, 1.276_058_8e38, 2.552_117_5e38, f32::MAX],
         monotone: true,
     },
     Row {
@@ -107,7 +96,8 @@ pub(crate) const TABLE: [Row; 6] = [
         bound: 2.0,
         fused: worst(0, 0.0),
         unfused: worst(0, 0.0),
-        thresholds: &[-104.0, -103.972_08, -87.336_55, -1.098_612_3, 1.098_612_3, 16.635_532],
-        monotone: true,
+        thresholds: &[-104.0, -103.972_08, -87.336_55, -0.693_147_2, 0.693_147_2, 16.635_532],
+        // The steps of e^−|x| show where x is small.
+        monotone: false,
     },
 ];
