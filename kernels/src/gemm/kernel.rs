@@ -48,8 +48,8 @@ pub(crate) struct TileArgs {
     pub(crate) out: *mut f32,
     /// Elements between their rows.
     pub(crate) out_stride: usize,
-    /// Part of the next panel of `b`: a cache line for every [`UNROLL`] steps.
-    pub(crate) next_b: *const f32,
+    /// Part of what this thread's next unit will read: a cache line for every [`UNROLL`] steps.
+    pub(crate) next: *const f32,
     /// What the epilogue will touch.
     pub(crate) ahead: Ahead,
 }
@@ -167,20 +167,20 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
             }
         }
         let mut b = args.b;
-        let mut next_b = args.next_b;
+        let mut next = args.next;
         let mut left = args.k;
         let mut run = args.a;
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
             let mut a = run;
             for round in 0..steps / UNROLL {
-                simd::prefetch_l2(next_b);
-                next_b = next_b.wrapping_add(Ahead::LINE);
+                simd::prefetch_l2(next);
+                next = next.wrapping_add(Ahead::LINE);
                 if !TN && P > 0 {
                     // The next tile's rows follow this one's in each panel of `a`: as far into them as this round is.
-                    let next = run.wrapping_add(MR * P + round * (2 * Ahead::LINE));
-                    simd::prefetch_l2(next);
-                    simd::prefetch_l2(next.wrapping_add(Ahead::LINE));
+                    let rows = run.wrapping_add(MR * P + round * (2 * Ahead::LINE));
+                    simd::prefetch_l2(rows);
+                    simd::prefetch_l2(rows.wrapping_add(Ahead::LINE));
                 }
                 // Counts down to the first line, and on through the lines below zero.
                 let line = until_ahead.wrapping_neg();

@@ -204,13 +204,29 @@ impl Product<'_> {
     }
 
     /// The strip of `b` that this thread will probably want next, where it is in one piece.
-    fn next_strip(&self, plan: &Plan, unit: &Unit) -> Strip {
+    fn next_b(&self, plan: &Plan, unit: &Unit) -> Strip {
         let panel = (unit.panel + plan.slots) % plan.panels;
-        let panel_width = self.tier.panel;
-        if self.b.row_stride() != panel_width || panel == unit.panel {
-            return Strip { at: std::ptr::null(), left: 0 };
+        let width = self.tier.panel;
+        if self.b.row_stride() != width || panel == unit.panel {
+            return Strip::NONE;
         }
-        Strip { at: self.b.at(unit.problem, unit.k0, panel * panel_width), left: unit.steps * panel_width }
+        Strip { at: self.b.at(unit.problem, unit.k0, panel * width), left: unit.steps * width }
+    }
+
+    /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
+    /// kernel itself asks for the next rows.)
+    fn next_a(&self, plan: &Plan, unit: &Unit) -> Strip {
+        let width = self.tier.panel;
+        if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
+            return Strip::NONE;
+        }
+        let row = (unit.chunk + 1) * plan.rows;
+        let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
+        // A thread sees one panel in `slots`.
+        let share = whole.div_ceil(plan.panels.div_ceil(plan.slots));
+        let from = share * (unit.panel / plan.slots);
+        let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
+        Strip { at, left: share.min(whole.saturating_sub(from)) }
     }
 
     unsafe fn unit(&self, plan: &Plan, unit: &Unit) {
@@ -230,7 +246,7 @@ impl Product<'_> {
         } else {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
-        let mut next_b = self.next_strip(plan, unit);
+        let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
         let mut row = rows.start;
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
@@ -280,7 +296,7 @@ impl Product<'_> {
                     start_stride,
                     out,
                     out_stride,
-                    next_b: next_b.take(steps, b),
+                    next: next_b.take(steps).or_else(|| next_a.take(steps)).unwrap_or(b),
                     ahead: ahead.filled(),
                 };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
@@ -306,17 +322,19 @@ struct Strip {
 }
 
 impl Strip {
-    /// The piece that goes with `steps` steps of a tile; `instead` where there is nothing left.
+    const NONE: Self = Self { at: std::ptr::null(), left: 0 };
+
+    /// The piece that goes with `steps` steps of a tile.
     #[inline]
-    fn take(&mut self, steps: usize, instead: *const f32) -> *const f32 {
+    fn take(&mut self, steps: usize) -> Option<*const f32> {
         if self.left == 0 {
-            return instead;
+            return None;
         }
         let piece = (steps / UNROLL) * Ahead::LINE;
         let at = self.at;
         self.at = at.wrapping_add(piece);
         self.left = self.left.saturating_sub(piece);
-        at
+        Some(at)
     }
 }
 
