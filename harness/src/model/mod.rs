@@ -5,7 +5,7 @@ mod evaluate;
 pub mod file;
 mod init;
 mod memory;
-mod objective;
+pub(crate) mod objective;
 mod trained;
 
 pub use batch::Batch;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sae_kernels::step::Parameters;
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, Step, backend};
+use serde::Deserialize;
 
 use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE};
 use super::objective::saved_objective;
@@ -58,10 +59,7 @@ impl Model {
     /// [`Error::Input`] for an objective or a preprocessing that cannot be, and those of the backend.
     pub fn new(file: ModelFile, kind: BackendKind, name: &str) -> Result<Self> {
         let ModelFile { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg } = file;
-        let preprocessing = match &cfg.preprocessing {
-            serde_json::Value::Null => Fitted::None {},
-            value => Fitted::deserialize_from(value, name)?,
-        };
+        let preprocessing = fitted(&cfg.preprocessing, name)?;
         let objective = saved_objective(&cfg, name)?;
         memory::require(name, "the model", memory::step_bytes(d_in, d_hid, BATCH, 0))?;
         let backend = backend(kind)?;
@@ -136,11 +134,11 @@ impl Model {
     }
 }
 
-impl Fitted {
-    /// The map in a model file.
-    fn deserialize_from(value: &serde_json::Value, name: &str) -> Result<Self> {
-        serde::Deserialize::deserialize(value).map_err(|e: serde_json::Error| {
-            Error::input(name, format!("sae.preprocessing: {e}"), "a map as `sae train` writes it")
-        })
+/// The map in a model file.
+fn fitted(value: &serde_json::Value, name: &str) -> Result<Fitted> {
+    if value.is_null() {
+        return Ok(Fitted::None {});
     }
+    Fitted::deserialize(value)
+        .map_err(|e| Error::input(name, format!("sae.preprocessing: {e}"), "a map as `sae train` writes it"))
 }
