@@ -140,5 +140,10 @@ mod tests {
             let text: String = values.iter().map(|v| format!("{v:e}\n")).collect();
             proptest::prop_assert_eq!(parse(&text).unwrap().data, values);
         }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::sample::select(&b"1a,.\"\n\r -\xff"[..]), 0..40)) {
+            let _ = read(&bytes, "t".into(), "t");
+        }
     }
 }

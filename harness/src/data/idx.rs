@@ -254,4 +254,14 @@ mod tests {
         let error = read(&idx(0x0D, &[1, 2], &data)).unwrap_err().to_string();
         assert!(error.contains("row 0, column 1"), "{error}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60), code in 8u8..15) {
+            let _ = read(&bytes);
+            let _ = read(&[&[0, 0, code], &bytes[..]].concat());
+            let _ = read(&gzip(&[&[0, 0, code], &bytes[..]].concat()));
+            let _ = read(&[&[0x1F, 0x8B, 8], &bytes[..]].concat());
+        }
+    }
 }

@@ -14,8 +14,8 @@ use crate::error::{Error, Result, nearest, one_line};
 type Archive = ZipArchive<BufReader<File>>;
 
 /// Loads the array `key`; without one, `X`, else the first of at least two dimensions with a fractional type, else the
-/// first of at least two dimensions. Labels are the array `y`, where there is one; beside an explicit `key`, only
-/// where its length fits.
+/// first of at least two dimensions. Labels are the array `y`, where there is one and it holds whole numbers; beside an
+/// explicit `key`, only where its length fits.
 pub(super) fn load(source: Source, key: Option<&str>) -> Result<Dataset> {
     let short_name = source.short_name();
     let Source { name: file, file: handle, .. } = source;
@@ -39,7 +39,10 @@ pub(super) fn load(source: Source, key: Option<&str>) -> Result<Dataset> {
     let mut set =
         read(&mut archive, index, &file, &wanted, |header, reader, shown| header.into_dataset(reader, name, shown))?;
 
-    if let Some(index) = position(&arrays, "y").filter(|_| wanted != "y") {
+    if let Some(index) = position(&arrays, "y").filter(|_| wanted != "y")
+        // Class names and the like are no labels, and no reason to refuse the samples.
+        && read(&mut archive, index, &file, "y", |header, _, _| Ok(header)).is_ok()
+    {
         let rows = set.rows;
         set.labels = read(&mut archive, index, &file, "y", |header, reader, shown| {
             if header.dims == [rows as u64] || header.dims == [rows as u64, 1] {
@@ -193,6 +196,34 @@ mod tests {
     }
 
     #[test]
+    fn labels_that_are_no_numbers_are_left_out() {
+        let x = npy(&[2, 1], &[8f32, 9.], C);
+        let names = with_header("{'descr': '<U1', 'fortran_order': False, 'shape': (2,)}", &[0; 8]);
+        for y in [names, npy(&[2], &[0.5f32, 1.0], C)] {
+            let set = read(&npz(&[("X.npy", x.clone()), ("y.npy", y)], CompressionMethod::Stored), "").unwrap();
+            assert_eq!((set.rows, set.labels), (2, None));
+        }
+    }
+
+    #[test]
+    fn no_flipped_byte_makes_it_panic_or_change_the_samples() {
+        for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+            let whole = npz(&[("X.npy", npy(&[2, 2], &[1f32, 2., 3., 4.], C))], method);
+            let expected = read(&whole, "").unwrap().data;
+            for at in 0..whole.len() {
+                for bits in [0x01, 0x80, 0xFF] {
+                    let mut bytes = whole.clone();
+                    bytes[at] ^= bits;
+                    // A flip in a date or a version is harmless; one in the data is caught by the checksum.
+                    if let Ok(set) = read(&bytes, "") {
+                        assert_eq!(set.data, expected, "byte {at} of {}", whole.len());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_archive_cut_off_anywhere_is_refused() {
         let arrays = [("X.npy", npy(&[2, 1], &[8f32, 9.], C))];
         for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
@@ -242,7 +273,11 @@ mod tests {
                 continue;
             }
             let set = load(path.to_str().unwrap(), 0).unwrap();
-            assert_eq!((set.rows, set.cols, set.labels.unwrap().len()), (rows, cols, rows));
+            assert_eq!((set.rows, set.cols, set.labels.as_ref().unwrap().len()), (rows, cols, rows));
+            if cols == 64 {
+                // The first of the 8×8 pixels is blank in every digit, the fourth is not.
+                assert!((0..rows).all(|r| set.row(r)[0] == 0.0) && (0..rows).any(|r| set.row(r)[3] != 0.0));
+            }
         }
     }
 }
