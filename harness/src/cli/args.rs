@@ -34,21 +34,22 @@ pub(super) enum Command {
     Other(Vec<OsString>),
 }
 
-const TRAIN_HELP: &str =
-    "Any config key can be given as --section.key VALUE or --section.key=VALUE; it wins over the file. The keys:
+const TRAIN_HELP: &str = "Any config key can be given as --section.key VALUE or --section.key=VALUE and
+wins over the file. The keys:
   seed, backend, threads
-  data.source, data.preprocess, data.validation, data.test
-  model.d_hid, model.hidden, model.output, model.init
-  loss.convention, loss.reconstruction, loss.weight_decay
-  sparsity.kind, sparsity.rho, sparsity.beta, sparsity.rho_hat, sparsity.ema_decay
-  optimizer.kind, optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.momentum, optimizer.alpha
-  train.batch, train.epochs, train.max_steps, train.shuffle, train.drop_last, train.threshold_active
+  data.       source, preprocess, validation, test
+  model.      d_hid, hidden, output, init
+  loss.       convention, reconstruction, weight_decay
+  sparsity.   kind, rho, beta, rho_hat, ema_decay
+  optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha
+  train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active
 
-The run directory gets config.toml (as resolved), metrics.jsonl, model.safetensors, cfg.json, filters.png and
-curves.svg. It has to be new or empty; without --out it is runs/NAME-N, NAME of the data and N the first free number.
+The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
+that of the data, N the first free number. It gets config.toml, metrics.jsonl,
+model.safetensors, cfg.json, filters.png and curves.svg.
 
 Example:
-  sae train --data digits --model.d_hid 64 --train.epochs 100 --out runs/first";
+  sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first";
 
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_HELP)]
@@ -86,13 +87,13 @@ pub(super) struct RunOn {
     #[arg(long, value_name = "B", default_value = "fused")]
     pub(super) backend: String,
     /// Threads; 0 for all
-    #[arg(long, value_name = "T", default_value_t = 0)]
+    #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) threads: usize,
 }
 
-const EVAL_HELP: &str =
-    "Errors are those of preprocessed data: the map fitted in training is applied first. The baselines, the mean of
-the rows and their principal components (as many as there are hidden units), are fitted on the evaluated rows.
+const EVAL_HELP: &str = "Errors are those of preprocessed data: the map fitted in training is applied
+first. The baselines, the mean of the rows and their principal components (as
+many as there are hidden units), are fitted on the evaluated rows.
 
 Example:
   sae eval runs/first --data digits";
@@ -106,7 +107,7 @@ pub(super) struct EvalArgs {
     #[arg(long, value_name = "SPEC")]
     pub(super) data: String,
     /// What makes synthetic data
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) seed: u64,
     /// A hidden unit counts as active above this
     #[arg(long, value_name = "H", default_value_t = 0.5, allow_hyphen_values = true)]
@@ -121,8 +122,8 @@ pub(super) struct EvalArgs {
     pub(super) on: RunOn,
 }
 
-const ENCODE_HELP: &str =
-    "The map fitted in training is applied first. The file is [rows, d_hid], f32, and whole or not there.
+const ENCODE_HELP: &str = "The map fitted in training is applied first. The file is [rows, d_hid], f32,
+and is written whole or not at all.
 
 Example:
   sae encode runs/first --data digits --out features.npy";
@@ -139,7 +140,7 @@ pub(super) struct EncodeArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
     /// What makes synthetic data
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) seed: u64,
     /// One JSON object on stdout instead of a line
     #[arg(long)]
@@ -148,19 +149,22 @@ pub(super) struct EncodeArgs {
     pub(super) on: RunOn,
 }
 
-const BENCH_HELP: &str =
-    "OP        what is timed                                        operations counted, n d h = batch d_in d_hid
-  peak      multiply-adds in registers                           those done
-  sigmoid   out = sigmoid(x), n x h elements                     1 an element
-  encode    h = sigmoid(x w_enc + b), column sums                2ndh
-  decode    x_hat = sigmoid(h w_dec + b), loss, its gradient     2ndh
-  backward  hidden delta and both weight gradients               6ndh
-  step      a training step: sigmoid, KL, Adam                   10ndh
-  gemm      c [n, h] = a [n, d] b [d, h], row-major              2ndh, packing included in the time
+const BENCH_HELP: &str = "OP        what is timed                             operations counted
+  peak      multiply-adds in registers                those done
+  sigmoid   out = sigmoid(x), n x h elements          1 an element
+  encode    h = sigmoid(x w_enc + b), column sums     2ndh
+  decode    x_hat = sigmoid(h w_dec + b), loss,       2ndh
+            gradient of the loss
+  backward  hidden delta, both weight gradients       6ndh
+  step      a training step: sigmoid, KL, Adam        10ndh
+  gemm      c [n, h] = a [n, d] b [d, h], row-major,  2ndh
+            packing included
 
-Random data. Each repetition lasts at least 2 ms (the operation is repeated inside it) and alternates with one of the
-peak loop on the same threads; medians of both are compared. The step leaves out the weight decay's value in its report,
-which only a log needs.
+n, d, h are --batch, --d-in, --d-hid. Data are random. A repetition calls the
+operation as often as makes it last 2 ms; repetitions alternate with a loop of
+multiply-adds on the same threads, the peak, and the medians of both are
+compared. The step leaves the weight decay's value out of its report, which
+only a log needs.
 
 Example:
   sae bench step --batch 256 --d-in 784 --d-hid 1024 --threads 2 --json";
@@ -172,19 +176,19 @@ pub(super) struct BenchArgs {
     #[arg(value_name = "OP")]
     pub(super) op: String,
     /// Samples in a batch; m of gemm
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, allow_hyphen_values = true)]
     pub(super) batch: usize,
     /// Input width; k of gemm
-    #[arg(long, value_name = "D", default_value_t = 784)]
+    #[arg(long, value_name = "D", default_value_t = 784, allow_hyphen_values = true)]
     pub(super) d_in: usize,
     /// Hidden width; n of gemm
-    #[arg(long, value_name = "H", default_value_t = 1024)]
+    #[arg(long, value_name = "H", default_value_t = 1024, allow_hyphen_values = true)]
     pub(super) d_hid: usize,
     /// The element type; f32 is the only one
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub(super) dtype: String,
     /// Repetitions
-    #[arg(long, value_name = "R", default_value_t = 20)]
+    #[arg(long, value_name = "R", default_value_t = 20, allow_hyphen_values = true)]
     pub(super) reps: usize,
     /// One JSON object on stdout instead of a table
     #[arg(long)]

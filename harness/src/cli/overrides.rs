@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::args::Cli;
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, excerpt, nearest};
 
 /// Keys and their values, in the order given.
 pub(super) type Overrides = Vec<(String, String)>;
@@ -46,6 +46,14 @@ pub(super) fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, Overrides)> {
         }
         if name == "resume" {
             return Err(Error::setting("--resume", "this is not available yet", "a new run"));
+        }
+        if let Some(option) = nearest(name, known.iter().copied()).filter(|_| !name.contains('.')) {
+            return Err(Error::Setting {
+                place: format!("--{}", excerpt(name)),
+                found: "unknown option".to_owned(),
+                expected: "an option of sae train, or a config key as --section.key VALUE".to_owned(),
+                nearest: Some(format!("--{option}")),
+            });
         }
         let name = name.to_owned();
         let value = match value {
@@ -92,6 +100,12 @@ mod tests {
             ("sae eval m --model.d_hid 64".to_owned(), vec![])
         );
         assert_eq!(split_words("sae").unwrap().0, "sae");
+    }
+
+    #[test]
+    fn a_misspelt_option_is_answered_with_its_nearest() {
+        let error = split_words("sae train --quite").unwrap_err();
+        assert!(error.to_string().contains("unknown option") && error.to_string().contains("`--quiet`"), "{error}");
     }
 
     #[test]

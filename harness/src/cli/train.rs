@@ -123,6 +123,15 @@ fn report(trainer: &mut Trainer, summary: &Summary, dir: &Path, files: &[&str], 
     let peak = measures::peak(&set.preprocessing, set.train.range());
     let judged = if set.test.rows > 0 { &set.test } else { &set.train };
     let mean = mean_mse(&set.train.data, &judged.data, set.train.cols)?;
+    let judge = found.iter().find(|(name, _)| *name == "test").or(found.first());
+    if let Some((name, evaluation)) = judge.filter(|(_, evaluation)| evaluation.mse >= mean) {
+        output::say(&format!(
+            "warning: the MSE on {name}, {}, is not below that of the mean training row, {}: it takes more steps \
+             (train.epochs), larger ones (optimizer.lr) or a weaker penalty (sparsity.beta)",
+            measures::short(evaluation.mse),
+            measures::short(mean)
+        ));
+    }
     if as_json {
         let (backend, isa) = trainer.backend();
         let mut object = json!({

@@ -41,17 +41,33 @@ pub(super) fn compare(isa: Isa, reps: usize, call: &mut dyn FnMut() -> Result<Op
         }
         Ok(start.elapsed().as_secs_f64())
     };
-    let calls = calibrate(&mut repeat)?;
-    let mut peak = |rounds: u64| peak(isa, rounds).map(|(seconds, _)| seconds);
-    let rounds = calibrate(&mut peak)?;
+    let mut calls = calibrate(&mut repeat)?;
+    let mut rounds = calibrate(&mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
     let (mut seconds, mut rates) = (Vec::with_capacity(reps), Vec::with_capacity(reps));
-    for _ in 0..reps {
-        let (took, done) = self::peak(isa, rounds)?;
+    while seconds.len() < reps {
+        let (took, done) = peak(isa, rounds)?;
+        let operation = repeat(calls)?;
+        // Calibrated while something else had the processor: begin again with more calls.
+        let (again, again_peak) = (longer(calls, operation), longer(rounds, took));
+        if (again, again_peak) != (calls, rounds) {
+            (calls, rounds) = (again, again_peak);
+            seconds.clear();
+            rates.clear();
+            continue;
+        }
         rates.push(done / took / 1e9);
-        seconds.push(repeat(calls)? / calls as f64);
+        seconds.push(operation / calls as f64);
     }
     let min = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     Ok(Timing { median: median(seconds), min, calls, flops, peak_gflops: median(rates) })
+}
+
+/// The repeats that last long enough where `repeats` of them took `seconds`: at least twice as many where they did not.
+fn longer(repeats: u64, seconds: f64) -> u64 {
+    match seconds < SHORTEST {
+        true => repeats.saturating_mul(2),
+        false => repeats,
+    }
 }
 
 /// How many repeats make a timed repetition, after warming up with more and more of them.
