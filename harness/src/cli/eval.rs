@@ -94,7 +94,7 @@ fn report(model: &Model, set: &Dataset, found: &Evaluation, baselines: Option<Ba
         measures::table(&[("model", found)], peak)?
     );
     if let Some(b) = baselines {
-        let line = |name: &str, mse: f64| format!("{name:<40}{:>9}  MSE\n", measures::short(mse));
+        let line = |name: &str, mse: f64| format!("{name:<48}{:>10}  MSE\n", measures::short(mse));
         text += &line("mean of these rows", b.mean_mse);
         let exact = if b.components == set.cols { " (all: exact)" } else { "" };
         text += &line(&format!("their first {} principal components{exact}", b.components), b.pca_mse);
