@@ -1,6 +1,7 @@
 //! Trains complete sparse autoencoders with [`sae_kernels`], checks them and measures throughput.
 
 pub mod atomic;
+pub mod cli;
 pub mod config;
 pub mod data;
 mod error;

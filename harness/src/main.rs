@@ -1,3 +1,7 @@
 //! The `sae` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sae_harness::cli::run(std::env::args_os())
+}

@@ -200,8 +200,8 @@ mod tests {
         let pca = Pca::fit(&x, d).unwrap();
         let mean = pca.mean();
         // Dropping any one axis leaves a projection of rank 3.
-        for axis in 0..d {
-            let error = x.iter().skip(axis).step_by(d).map(|&v| (f64::from(v) - mean[axis]).powi(2)).sum::<f64>();
+        for (axis, mean) in mean.iter().enumerate() {
+            let error = x.iter().skip(axis).step_by(d).map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
             assert!(pca.mse(&x, 3).unwrap() <= error / x.len() as f64);
         }
     }

@@ -1,3 +1,40 @@
-//! The model: what it is made of and how it is kept.
+//! Models: on disk, in memory, and what they do with a set of samples.
 
+mod batch;
+mod evaluate;
 pub mod file;
+mod init;
+mod memory;
+pub(crate) mod objective;
+mod trained;
+
+pub use batch::Batch;
+pub use evaluate::{Evaluation, Terms, evaluate};
+pub use init::initial_weights;
+pub use memory::{available as available_memory, require as require_memory, step_bytes};
+pub use objective::step_config;
+pub use trained::Model;
+
+use std::io;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::eval::EvalError;
+use file::ModelFileError;
+
+/// A model file that could not be read, as an error of its user's.
+pub(crate) fn unreadable(path: &Path, error: ModelFileError) -> Error {
+    match error {
+        ModelFileError::Io(e) => Error::read(path, io::Error::from(e.kind())),
+        ModelFileError::Format { path, problem, expected } => Error::input(path.display(), problem, expected),
+        ModelFileError::Value { path, what, found, expected } => {
+            Error::input(path.display(), format!("{what} is {found}"), expected)
+        }
+    }
+}
+
+impl From<EvalError> for Error {
+    fn from(error: EvalError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

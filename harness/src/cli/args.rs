@@ -1,0 +1,209 @@
+//! What each command takes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Trains, checks and measures sparse autoencoders on hand-optimised CPU kernels.
+#[derive(Debug, Parser)]
+#[command(name = "sae", version, disable_help_subcommand = true, after_help = ENVIRONMENT)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const ENVIRONMENT: &str = "Environment:
+  SAE_KERNELS_ISA=avx512|avx2|neon|portable   forces an instruction set
+
+Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Trains a model into a new run directory
+    Train(TrainArgs),
+    /// Measures a model on data: loss, reconstruction, sparsity, baselines
+    Eval(EvalArgs),
+    /// Writes the features of data, h [rows, d_hid], as .npy
+    Encode(EncodeArgs),
+    /// Measures the speed of one operation against the processor's peak
+    Bench(BenchArgs),
+    /// Shows processor, caches, instruction sets, kernels and backends
+    Info(InfoArgs),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+const TRAIN_HELP: &str = "Any config key can be given as --section.key VALUE or --section.key=VALUE and
+wins over the file. The keys:
+  seed, backend, threads
+  data.       source, preprocess, validation, test
+  model.      d_hid, hidden, output, init
+  loss.       convention, reconstruction, weight_decay
+  sparsity.   kind, rho, beta, rho_hat, ema_decay
+  optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha
+  train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active
+
+The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
+that of the data, N the first free number. It gets config.toml, metrics.jsonl,
+model.safetensors, cfg.json, filters.png and curves.svg.
+
+Example:
+  sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first";
+
+#[derive(Debug, Args)]
+#[command(after_help = TRAIN_HELP)]
+pub(super) struct TrainArgs {
+    /// A TOML file of settings; every key has a default
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// digits, synthetic, an IDX, .npy, .npz or .csv file, or a folder with MNIST's files (config key data.source)
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: Option<String>,
+    /// The run directory: new, or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// fused, openblas, matrixmultiply or naive (config key backend)
+    #[arg(long, value_name = "B")]
+    pub(super) backend: Option<String>,
+    /// Threads; 0 for all (config key threads)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(super) threads: Option<String>,
+    /// What all random numbers come from (config key seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) seed: Option<String>,
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Nothing on stderr but warnings and errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+/// Where and on how many threads a model runs.
+#[derive(Debug, Args)]
+pub(super) struct RunOn {
+    /// fused, openblas, matrixmultiply or naive
+    #[arg(long, value_name = "B", default_value = "fused")]
+    pub(super) backend: String,
+    /// Threads; 0 for all
+    #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
+    pub(super) threads: usize,
+}
+
+const EVAL_HELP: &str = "Errors are those of preprocessed data: the map fitted in training is applied
+first. The baselines, the mean of the rows and their principal components (as
+many as there are hidden units), are fitted on the evaluated rows.
+
+Example:
+  sae eval runs/first --data digits";
+
+#[derive(Debug, Args)]
+#[command(after_help = EVAL_HELP)]
+pub(super) struct EvalArgs {
+    /// A run directory, or a model.safetensors with its cfg.json beside it
+    pub(super) model: PathBuf,
+    /// What `sae train --data` takes
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: String,
+    /// What makes synthetic data
+    #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true)]
+    pub(super) seed: u64,
+    /// A hidden unit counts as active above this
+    #[arg(long, value_name = "H", default_value_t = 0.5, allow_hyphen_values = true)]
+    pub(super) threshold_active: f32,
+    /// Leaves the baselines out, which take rows·d_in² + O(d_in³) operations
+    #[arg(long)]
+    pub(super) no_baselines: bool,
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) on: RunOn,
+}
+
+const ENCODE_HELP: &str = "The map fitted in training is applied first. The file is [rows, d_hid], f32,
+and is written whole or not at all.
+
+Example:
+  sae encode runs/first --data digits --out features.npy";
+
+#[derive(Debug, Args)]
+#[command(after_help = ENCODE_HELP)]
+pub(super) struct EncodeArgs {
+    /// A run directory, or a model.safetensors with its cfg.json beside it
+    pub(super) model: PathBuf,
+    /// What `sae train --data` takes
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: String,
+    /// The file, NAME.npy
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// What makes synthetic data
+    #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true)]
+    pub(super) seed: u64,
+    /// One JSON object on stdout instead of a line
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) on: RunOn,
+}
+
+const BENCH_HELP: &str = "OP        what is timed                             operations counted
+  peak      multiply-adds in registers                those done
+  sigmoid   out = sigmoid(x), n x h elements          1 an element
+  encode    h = sigmoid(x w_enc + b), column sums     2ndh
+  decode    x_hat = sigmoid(h w_dec + b), loss,       2ndh
+            gradient of the loss
+  backward  hidden delta, both weight gradients       6ndh
+  step      a training step: sigmoid, KL, Adam        10ndh
+  gemm      c [n, h] = a [n, d] b [d, h], row-major,  2ndh
+            packing included
+
+n, d, h are --batch, --d-in, --d-hid. Data are random. A repetition calls the
+operation as often as makes it last 2 ms; repetitions alternate with a loop of
+multiply-adds on the same threads, the peak, and the medians of both are
+compared. The step leaves the weight decay's value out of its report, which
+only a log needs.
+
+Example:
+  sae bench step --batch 256 --d-in 784 --d-hid 1024 --threads 2 --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(super) struct BenchArgs {
+    /// peak, sigmoid, encode, decode, backward, step or gemm
+    #[arg(value_name = "OP")]
+    pub(super) op: String,
+    /// Samples in a batch; m of gemm
+    #[arg(long, value_name = "N", default_value_t = 256, allow_hyphen_values = true)]
+    pub(super) batch: usize,
+    /// Input width; k of gemm
+    #[arg(long, value_name = "D", default_value_t = 784, allow_hyphen_values = true)]
+    pub(super) d_in: usize,
+    /// Hidden width; n of gemm
+    #[arg(long, value_name = "H", default_value_t = 1024, allow_hyphen_values = true)]
+    pub(super) d_hid: usize,
+    /// The element type; f32 is the only one
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(super) dtype: String,
+    /// Repetitions
+    #[arg(long, value_name = "R", default_value_t = 20, allow_hyphen_values = true)]
+    pub(super) reps: usize,
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) on: RunOn,
+}
+
+const INFO_HELP: &str = "Example:
+  sae info --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = INFO_HELP)]
+pub(super) struct InfoArgs {
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}

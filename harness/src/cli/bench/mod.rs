@@ -1,0 +1,118 @@
+//! `sae bench`: the speed of one operation against the processor's peak, in one run and on the same threads.
+
+mod operation;
+mod timing;
+
+use sae_kernels::{Isa, backend, openblas_config};
+use serde_json::json;
+
+use super::args::BenchArgs;
+use super::{measures, output, system};
+use crate::error::{Error, Result, excerpt, nearest};
+use operation::{Op, Sizes};
+use timing::{Timing, compare};
+
+/// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
+const MOST: usize = 1 << 28;
+/// The most repetitions taken for meant.
+const MOST_REPS: usize = 1_000_000;
+
+pub(super) fn run(args: BenchArgs) -> Result {
+    let op = parse_op(&args.op)?;
+    let sizes = Sizes { batch: args.batch, d_in: args.d_in, d_hid: args.d_hid };
+    for (option, value, most) in [
+        ("--batch", args.batch, MOST),
+        ("--d-in", args.d_in, MOST),
+        ("--d-hid", args.d_hid, MOST),
+        ("--reps", args.reps, MOST_REPS),
+    ] {
+        if !(1..=most).contains(&value) {
+            return Err(Error::setting(option, value.to_string(), format!("1 to {most}")));
+        }
+    }
+    if args.dtype != "f32" {
+        return Err(Error::setting("--dtype", excerpt(&args.dtype), "f32, the only element type there is"));
+    }
+    let kind = args.on.backend.parse()?;
+    crate::model::require_memory("sae bench", &format!("{} at this size", op.name()), op.bytes(sizes))?;
+    let pool = system::pool(args.on.threads)?;
+    pool.install(|| {
+        let isa = Isa::detect()?;
+        let mut operation = op.build(sizes, backend(kind)?)?;
+        let ran_on = operation.isa();
+        let timing = compare(isa, args.reps, &mut || operation.run())?;
+        report(op, sizes, &args, ran_on, &timing)
+    })
+}
+
+fn parse_op(name: &str) -> Result<Op> {
+    Op::ALL.into_iter().find(|op| op.name() == name).ok_or_else(|| {
+        let names = Op::ALL.map(Op::name);
+        Error::Setting {
+            place: "sae bench".to_owned(),
+            found: format!("unknown operation `{}`", excerpt(name)),
+            expected: format!("one of: {}", names.join(", ")),
+            nearest: nearest(name, names).map(str::to_owned),
+        }
+    })
+}
+
+fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> Result {
+    let flops = timing.flops.unwrap_or_else(|| op.flops(sizes));
+    let gflops = flops / timing.median / 1e9;
+    let fraction = gflops / timing.peak_gflops;
+    let samples_per_s = sizes.batch as f64 / timing.median;
+    let (median_ms, min_ms) = (timing.median * 1e3, timing.min * 1e3);
+    let threads = rayon::current_num_threads();
+    let blas = openblas_config().filter(|_| args.on.backend == "openblas");
+    if args.json {
+        return output::print_json(&json!({
+            "op": op.name(),
+            "backend": args.on.backend,
+            "isa": isa.name(),
+            "dtype": args.dtype,
+            "threads": threads,
+            "batch": sizes.batch,
+            "d_in": sizes.d_in,
+            "d_hid": sizes.d_hid,
+            "reps": args.reps,
+            "median_ms": median_ms,
+            "min_ms": min_ms,
+            "gflops": gflops,
+            "peak_gflops": timing.peak_gflops,
+            "fraction_of_peak": fraction,
+            "samples_per_s": samples_per_s,
+            "peak_rss_mib": system::peak_rss_mib(),
+            "calls_per_rep": timing.calls,
+            "processor": system::processor(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "blas": blas,
+        }));
+    }
+    let mut text = format!(
+        "{} {} on {isa}, {threads} threads, batch {} d_in {} d_hid {}\n\
+         median {} ms, fastest {} ms, of {} repetitions of {} calls\n\
+         {} GFLOP/s, {:.1}% of the {} GFLOP/s that multiply-adds alone reach\n\
+         {:.0} samples/s\n",
+        args.on.backend,
+        op.name(),
+        sizes.batch,
+        sizes.d_in,
+        sizes.d_hid,
+        measures::short(median_ms),
+        measures::short(min_ms),
+        args.reps,
+        timing.calls,
+        measures::short(gflops),
+        100.0 * fraction,
+        measures::short(timing.peak_gflops),
+        samples_per_s,
+    );
+    if let Some(rss) = system::peak_rss_mib() {
+        text += &format!("{rss:.0} MiB of memory at most\n");
+    }
+    if let Some(blas) = blas {
+        text += &format!("{blas}\n");
+    }
+    output::print(&text)
+}

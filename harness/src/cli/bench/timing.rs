@@ -1,0 +1,129 @@
+//! Timing: repetitions of the operation and of the peak loop in turn, so that a clock that rises or falls meets both.
+
+use std::time::Instant;
+
+use sae_kernels::{Isa, fma_loop};
+
+use crate::error::{Error, Result};
+
+/// Seconds that a timed repetition lasts at least: far above the resolution of any clock and the start of threads.
+const SHORTEST: f64 = 2e-3;
+/// Seconds of warm-up before anything counts.
+const WARM_UP: f64 = 0.1;
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub(super) struct Timing {
+    /// Seconds of a call: the median of the repetitions.
+    pub(super) median: f64,
+    /// The fastest one.
+    pub(super) min: f64,
+    /// Calls in a repetition.
+    pub(super) calls: u64,
+    /// Operations in a call, where only the run can tell.
+    pub(super) flops: Option<f64>,
+    /// The median of the peak loop, all threads together.
+    pub(super) peak_gflops: f64,
+}
+
+/// Times `reps` repetitions of `call`, each after one of the peak loop on all threads of the pool.
+///
+/// `call` returns the operations it did where it counts them itself.
+///
+/// # Errors
+/// Those of `call`, and [`Error::Failed`] where the clock stands still.
+pub(super) fn compare(isa: Isa, reps: usize, call: &mut dyn FnMut() -> Result<Option<f64>>) -> Result<Timing> {
+    let mut flops = None;
+    let mut repeat = |calls: u64| -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..calls {
+            flops = call()?;
+        }
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let mut calls = calibrate(&mut repeat)?;
+    let mut rounds = calibrate(&mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
+    let (mut seconds, mut rates) = (Vec::with_capacity(reps), Vec::with_capacity(reps));
+    while seconds.len() < reps {
+        let (took, done) = peak(isa, rounds)?;
+        let operation = repeat(calls)?;
+        // Calibrated while something else had the processor: begin again with more calls.
+        let (again, again_peak) = (longer(calls, operation), longer(rounds, took));
+        if (again, again_peak) != (calls, rounds) {
+            (calls, rounds) = (again, again_peak);
+            seconds.clear();
+            rates.clear();
+            continue;
+        }
+        rates.push(done / took / 1e9);
+        seconds.push(operation / calls as f64);
+    }
+    let min = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    Ok(Timing { median: median(seconds), min, calls, flops, peak_gflops: median(rates) })
+}
+
+/// The repeats that last long enough where `repeats` of them took `seconds`: at least twice as many where they did not.
+fn longer(repeats: u64, seconds: f64) -> u64 {
+    match seconds < SHORTEST {
+        true => repeats.saturating_mul(2),
+        false => repeats,
+    }
+}
+
+/// How many repeats make a timed repetition, after warming up with more and more of them.
+fn calibrate(repeat: &mut dyn FnMut(u64) -> Result<f64>) -> Result<u64> {
+    const MOST: u64 = 1 << 40;
+    let (mut repeats, mut warm) = (1u64, 0.0);
+    while repeats < MOST {
+        let took = repeat(repeats)?;
+        warm += took;
+        if took < SHORTEST {
+            repeats *= 2;
+        } else if warm >= WARM_UP {
+            // What is faster when warm still lasts long enough.
+            return Ok(if took < 1.25 * SHORTEST { repeats + repeats.div_ceil(4) } else { repeats });
+        }
+    }
+    Err(Error::Failed("the clock does not advance".to_owned()))
+}
+
+/// Seconds and operations of `rounds` rounds of the peak loop on every thread of the pool.
+fn peak(isa: Isa, rounds: u64) -> Result<(f64, f64)> {
+    let start = Instant::now();
+    let done = rayon::broadcast(|_| fma_loop(isa, rounds as usize));
+    let seconds = start.elapsed().as_secs_f64();
+    let done = done.into_iter().sum::<Result<f64, sae_kernels::Error>>()?;
+    Ok((seconds, done))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let n = values.len();
+    match n {
+        0 => f64::NAN,
+        _ => 0.5 * (values[(n - 1) / 2] + values[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_the_mean_of_the_two_middle_ones() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(vec![]).is_nan());
+    }
+
+    #[test]
+    fn a_repetition_is_calibrated_to_last_long_enough() {
+        // A call of a fixed number of seconds, without a clock.
+        for each in [1e-9, 3.7e-6, 1.9e-3, 5e-2] {
+            let repeats = calibrate(&mut |n| Ok(n as f64 * each)).unwrap();
+            assert!(repeats as f64 * each >= SHORTEST, "{each}: {repeats}");
+            assert!(repeats == 1 || repeats as f64 * each <= 2.0 * SHORTEST * 1.25, "{each}: {repeats}");
+        }
+        assert!(calibrate(&mut |_| Ok(0.0)).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! The `sae` command: arguments in, one result on stdout, everything said to a person on stderr.
+//!
+//! Exit codes: 0 done, 2 bad usage or bad input, 1 failed. An error is one line.
+
+mod args;
+mod bench;
+mod encode;
+mod eval;
+mod info;
+mod measures;
+mod output;
+mod overrides;
+mod progress;
+mod run_dir;
+mod system;
+mod train;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::error::{Error, Result, nearest, one_line};
+use args::{Cli, Command};
+
+/// Runs the command that `args` (the program's name first) spell out.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (args, overrides) = match overrides::split(args.into_iter().collect()) {
+        Ok(parts) => parts,
+        Err(error) => return fail(&error),
+    };
+    match Cli::try_parse_from(args) {
+        Ok(cli) => match dispatch(cli.command, overrides) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Err(error) => usage(&error),
+    }
+}
+
+fn dispatch(command: Command, overrides: overrides::Overrides) -> Result {
+    system::check_isa()?;
+    match command {
+        Command::Train(args) => train::run(args, overrides),
+        Command::Eval(args) => eval::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Other(words) => Err(unknown_command(&words)),
+    }
+}
+
+/// Commands that are planned, so that their names get an answer.
+const LATER: [&str; 3] = ["prune", "sweep", "report"];
+
+fn unknown_command(words: &[OsString]) -> Error {
+    let name = words.first().map_or(String::new(), |word| one_line(&word.to_string_lossy()));
+    let command = Cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let found = match LATER.contains(&name.as_str()) {
+        true => format!("`{name}` is not available yet"),
+        false => format!("unknown command `{name}`"),
+    };
+    Error::Setting {
+        place: "sae".to_owned(),
+        found,
+        expected: format!("one of: {}", names.join(", ")),
+        nearest: nearest(&name, names.iter().copied()).map(str::to_owned),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    output::say(&format!("error: {}", one_line(&error.to_string())));
+    ExitCode::from(error.exit_code())
+}
+
+/// Help and version as clap prints them; its errors as one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::print(&error.to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::say(error.to_string().trim_end());
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.to_string();
+            let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+            let told: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+            output::say(&one_line(&told.join("; ").replace(":;", ":")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_that_comes_later_is_named_as_such_and_others_by_their_nearest() {
+        assert!(unknown_command(&["prune".into()]).to_string().contains("`prune` is not available yet"));
+        assert!(unknown_command(&["trian".into()]).to_string().contains("did you mean `train`?"));
+    }
+}

@@ -1,0 +1,86 @@
+//! The objective: from a run's settings to the kernels' terms and to the model file, and back.
+
+use sae_kernels::ops::Rule;
+use sae_kernels::step::{Convention, Penalty, RhoHat, StepConfig};
+
+use super::file::ModelConfig;
+use crate::config::{self, Config, OptimizerKind, SparsityKind};
+use crate::error::{Error, Result};
+
+/// The kernels' configuration of a step.
+pub fn step_config(config: &Config) -> StepConfig {
+    let sparsity = &config.sparsity;
+    let penalty = match sparsity.kind {
+        SparsityKind::None => Penalty::None,
+        SparsityKind::L1 => Penalty::L1 { beta: sparsity.beta as f32 },
+        SparsityKind::Kl => Penalty::Kl {
+            rho: sparsity.rho as f32,
+            beta: sparsity.beta as f32,
+            average: match sparsity.rho_hat {
+                config::RhoHat::Batch => RhoHat::Batch,
+                config::RhoHat::Ema => RhoHat::Ema { decay: sparsity.ema_decay as f32 },
+            },
+        },
+    };
+    StepConfig {
+        hidden: config.model.hidden.into(),
+        output: config.model.output.into(),
+        loss: config.loss.reconstruction.into(),
+        convention: match config.loss.convention {
+            config::Convention::PerSample => Convention::PerSample,
+            config::Convention::PerElement => Convention::PerElement,
+        },
+        weight_decay: config.loss.weight_decay as f32,
+        penalty,
+        rule: config.optimizer.rule(),
+    }
+}
+
+/// What a model file says of the objective; λ is 0 where the optimiser decouples it.
+pub(crate) fn model_config(
+    config: &Config,
+    image: Option<(usize, usize)>,
+    preprocessing: serde_json::Value,
+) -> ModelConfig {
+    let decoupled = config.optimizer.kind == OptimizerKind::AdamW;
+    ModelConfig {
+        hidden: config.model.hidden.into(),
+        output: config.model.output.into(),
+        convention: config.loss.convention.name().to_owned(),
+        reconstruction: config.loss.reconstruction.into(),
+        sparsity: config.sparsity.kind.name().to_owned(),
+        rho: config.sparsity.rho,
+        beta: config.sparsity.beta,
+        lambda: if decoupled { 0.0 } else { config.loss.weight_decay },
+        image,
+        preprocessing,
+    }
+}
+
+/// The objective of a model read from a file. Its rule is the one that keeps no state.
+///
+/// # Errors
+/// [`Error::Input`] for a name that this version does not know.
+pub(crate) fn saved_objective(cfg: &ModelConfig, file: &str) -> Result<StepConfig> {
+    let kind: SparsityKind = cfg
+        .sparsity
+        .parse()
+        .map_err(|e: config::Unknown| Error::input(file, format!("sae.sparsity: {e}"), "a known one"))?;
+    let penalty = match kind {
+        SparsityKind::None => Penalty::None,
+        SparsityKind::L1 => Penalty::L1 { beta: cfg.beta as f32 },
+        SparsityKind::Kl => Penalty::Kl { rho: cfg.rho as f32, beta: cfg.beta as f32, average: RhoHat::Batch },
+    };
+    let convention = Convention::ALL.into_iter().find(|c| c.name() == cfg.convention);
+    Ok(StepConfig {
+        hidden: cfg.hidden,
+        output: cfg.output,
+        loss: cfg.reconstruction,
+        convention: convention.ok_or_else(|| {
+            Error::input(file, format!("sae.convention is `{}`", cfg.convention), "per_sample or per_element")
+        })?,
+        weight_decay: cfg.lambda as f32,
+        penalty,
+        rule: Rule::Sgd,
+    })
+}

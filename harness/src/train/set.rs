@@ -1,0 +1,129 @@
+//! What is trained on: rows held out first, then preprocessing fitted on the others.
+
+use crate::config::{Config, data_fits};
+use crate::data::{Dataset, Split, load};
+use crate::error::{Error, Result};
+use crate::preprocess::Fitted;
+
+/// A set, divided and preprocessed.
+#[derive(Clone, Debug)]
+pub struct TrainingSet {
+    /// The rows to train on.
+    pub train: Dataset,
+    /// The rows to watch the training by; may be none.
+    pub validation: Dataset,
+    /// The rows to judge the result by; may be none.
+    pub test: Dataset,
+    /// The map from raw data to inputs, fitted on the training rows.
+    pub preprocessing: Fitted,
+    /// What the user should be told, a line each.
+    pub warnings: Vec<String>,
+}
+
+impl TrainingSet {
+    /// Loads what the settings name.
+    ///
+    /// # Errors
+    /// Those of [`load`] and of [`TrainingSet::new`].
+    pub fn load(config: &Config) -> Result<Self> {
+        Self::new(config, load(&config.data.source, config.seed)?)
+    }
+
+    /// Divides `set`, fits the preprocessing on its training rows and applies it to all.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where no row is left to train on, or the reconstruction loss cannot be computed on such data.
+    pub fn new(config: &Config, set: Dataset) -> Result<Self> {
+        let cols = set.cols;
+        if set.data.len() != set.rows * cols || set.data.is_empty() {
+            let found = format!("{} values for {} rows of {cols} columns", set.data.len(), set.rows);
+            return Err(Error::input(&set.name, found, "rows x columns values, at least one"));
+        }
+        let split = Split::new(set.rows, config.data.validation, config.data.test, config.train.shuffle, config.seed)?;
+        let mut parts = if split.train.len() == set.rows && split.train.is_sorted() {
+            let none = set.select(&[]);
+            [set, none.clone(), none]
+        } else {
+            [set.select(&split.train), set.select(&split.validation), set.select(&split.test)]
+        };
+        let preprocessing = config.data.preprocess.fit(&parts[0].data, parts[0].rows, cols)?;
+        for part in &mut parts {
+            preprocessing.apply(&mut part.data, cols)?;
+        }
+        let range = |parts: &[Dataset]| {
+            parts
+                .iter()
+                .map(Dataset::range)
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |a, b| (a.0.min(b.0), a.1.max(b.1)))
+        };
+        let (output, loss) = (config.model.output, config.loss.reconstruction);
+        // Rows that are held out may well be a little outside; only what is trained on has to fit.
+        let (min, max) = range(&parts[..1]);
+        let mut warnings = config.warnings(cols);
+        warnings.extend(data_fits(output, loss, min, max)?);
+        if min == max {
+            warnings.push(format!(
+                "{}: every training value is {min} after preprocessing: there is nothing to learn",
+                parts[0].name
+            ));
+        }
+        let [train, validation, test] = parts;
+        Ok(Self { train, validation, test, preprocessing, warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::digits;
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::load(None, &pairs).unwrap()
+    }
+
+    #[test]
+    fn preprocessing_sees_the_training_rows_and_no_others() {
+        let mut set = digits().unwrap();
+        set.rows = 4;
+        set.cols = 1;
+        set.data = vec![1.0, 3.0, 100.0, -100.0];
+        set.labels = None;
+        set.image = None;
+        let config = config(&[("data.validation", "0.25"), ("data.test", "0.25"), ("train.shuffle", "false")]);
+        let set = TrainingSet::new(&config, set).unwrap();
+        assert_eq!(set.train.data, [0.0, 1.0]);
+        assert_eq!((set.validation.data, set.test.data), (vec![49.5], vec![-50.5]));
+        assert_eq!(set.preprocessing, Fitted::Range { min: 1.0, max: 3.0 });
+    }
+
+    #[test]
+    fn nothing_held_out_and_no_shuffle_is_the_file_itself() {
+        let config = config(&[
+            ("data.validation", "0"),
+            ("data.test", "0"),
+            ("train.shuffle", "false"),
+            ("data.preprocess", "none"),
+        ]);
+        let config = Config {
+            model: crate::config::ModelConfig {
+                output: crate::config::OutputActivation::Identity,
+                ..config.model.clone()
+            },
+            ..config
+        };
+        let raw = digits().unwrap();
+        let set = TrainingSet::new(&config, raw.clone()).unwrap();
+        assert_eq!((set.train.data, set.test.rows), (raw.data, 0));
+        assert_eq!(set.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn data_that_the_output_cannot_reach_are_told_and_bce_refuses_them() {
+        let raw = [("data.preprocess", "none")];
+        let set = TrainingSet::load(&config(&raw)).unwrap();
+        assert!(set.warnings[0].contains("[0, 16]"), "{:?}", set.warnings);
+        let bce = [raw[0], ("loss.reconstruction", "bce")];
+        assert_eq!(TrainingSet::load(&config(&bce)).unwrap_err().exit_code(), 2);
+    }
+}
