@@ -11,7 +11,7 @@ use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::ops::{Form, Gemm};
 use crate::view::{MatMut, MatRef};
-use support::{Case, Data, Op, Places, Shared, Storage, run, training};
+use support::{Case, Data, Op, Places, Shared, Storage, run, share, training};
 
 /// The product of [`Fused`].
 #[derive(Debug)]
@@ -50,7 +50,7 @@ fn fused_and_unfused_compute_the_same_bits() {
         let (mut fused, mut unfused) = both(isa);
         let panel = Storage::Panel(fused.panel().unwrap());
         let all = [Places::TIGHT, Places::all(Storage::Wide), Places([Storage::Wide, panel, Storage::Tight, panel])];
-        for (seed, op) in Op::all().into_iter().enumerate() {
+        for (seed, op) in Op::all().into_iter().enumerate().step_by(share()) {
             for shape in [[1, 1, 1], [0, 5, 3], [6, 16, 0], [50, 67, 30], [101, 130, 1100], [260, 150, 40]] {
                 let case = Case { batch: 2, shared: Shared::A, ..Case::new(op, shape) };
                 let data = Data::random(&case, seed as u64);
@@ -70,7 +70,7 @@ fn fused_and_unfused_compute_the_same_bits() {
 fn fused_and_unfused_train_the_same_bits() {
     for isa in Isa::available() {
         let (mut fused, mut unfused) = both(isa);
-        for setup in training::setups() {
+        for setup in training::setups().into_iter().step_by(share()) {
             let panel = fused.panel();
             let same = training::run(&mut fused, panel, &setup) == training::run(&mut unfused, None, &setup);
             assert!(same, "{isa}: {setup:?}");

@@ -51,7 +51,7 @@ fn every_instruction_set_that_keeps_bits_computes_the_same() {
 #[test]
 fn any_number_of_threads_computes_the_same() {
     for isa in Isa::available() {
-        for op in Op::one_of_each() {
+        for op in Op::one_of_each().into_iter().step_by(share()) {
             for (seed, shape) in [[101, 130, 1100], [520, 150, 40], [30, 900, 70]].into_iter().enumerate() {
                 let case = Case::new(op, shape);
                 let data = Data::random(&case, seed as u64);
@@ -98,7 +98,7 @@ fn a_second_run_computes_the_same() {
 fn a_problem_computes_the_same_alone_and_in_a_batch() {
     for isa in Isa::available() {
         let mut fused = fused(isa);
-        for op in Op::all() {
+        for op in Op::all().into_iter().step_by(share()) {
             for [m, n, k] in [[50, 67, 30], [7, 17, 300]] {
                 let case = Case { batch: 3, shared: Shared::B, ..Case::new(op, [m, n, k]) };
                 let data = Data::random(&case, 5);
@@ -137,7 +137,7 @@ fn the_f32_reference_computes_the_same_where_it_rounds_the_same() {
     ops.extend(Rule::all().map(|rule| Op::Update { rule, transposed: true }));
     for isa in keeping() {
         let mut fused = fused(isa);
-        for &op in &ops {
+        for &op in ops.iter().step_by(share()) {
             for (seed, shape) in SHAPES.into_iter().enumerate() {
                 let case = Case::new(op, shape);
                 let data = Data::random(&case, seed as u64);
@@ -170,7 +170,7 @@ fn nothing_is_skipped_where_a_factor_is_zero() {
 
 #[test]
 fn a_training_run_computes_the_same_on_every_instruction_set_and_any_number_of_threads() {
-    for setup in training::setups() {
+    for setup in training::setups().into_iter().step_by(share()) {
         let plain = keeping().first().map(|&isa| on_threads(1, || training::run(&mut fused(isa), None, &setup)));
         let Some(plain) = plain else { return };
         for isa in keeping() {

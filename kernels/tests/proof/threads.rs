@@ -4,12 +4,12 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use sae_kernels::{Backend, Fused, Isa};
 
-use crate::support::{Case, Data, Op, Places, Storage, run, training};
+use crate::support::{Case, Data, Op, Places, Storage, run, share, training};
 
 /// Calls of enough work to be split, of each operation.
 fn calls() -> Vec<(Case, Data)> {
     let case = |op| Case::new(op, [150, 140, 130]);
-    Op::one_of_each().into_iter().map(|op| (case(op), Data::random(&case(op), 3))).collect()
+    Op::one_of_each().into_iter().step_by(share()).map(|op| (case(op), Data::random(&case(op), 3))).collect()
 }
 
 type Bits = Vec<(&'static str, Vec<u64>)>;
