@@ -16,6 +16,8 @@ use timing::{Timing, compare};
 const MOST: usize = 1 << 28;
 /// The most repetitions taken for meant.
 const MOST_REPS: usize = 1_000_000;
+/// The median of the peak over its best, below which a run was disturbed.
+const DISTURBED: f64 = 0.9;
 
 pub(super) fn run(args: BenchArgs) -> Result {
     let op = parse_op(&args.op)?;
@@ -65,6 +67,14 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> 
     let (median_ms, min_ms) = (timing.median * 1e3, timing.min * 1e3);
     let threads = rayon::current_num_threads();
     let blas = openblas_config().filter(|_| args.on.backend == "openblas");
+    if timing.peak_gflops < DISTURBED * timing.best_peak_gflops {
+        output::say(&format!(
+            "warning: the peak loop reached {} GFLOP/s at best and {} in the median: other work takes the processor, and the \
+             figures are worth little",
+            measures::short(timing.best_peak_gflops),
+            measures::short(timing.peak_gflops)
+        ));
+    }
     if args.json {
         return output::print_json(&json!({
             "op": op.name(),
@@ -83,6 +93,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> 
             "fraction_of_peak": fraction,
             "samples_per_s": samples_per_s,
             "peak_rss_mib": system::peak_rss_mib(),
+            "best_peak_gflops": timing.best_peak_gflops,
             "calls_per_rep": timing.calls,
             "processor": system::processor(),
             "version": env!("CARGO_PKG_VERSION"),

@@ -24,6 +24,8 @@ pub(super) struct Timing {
     pub(super) flops: Option<f64>,
     /// The median of the peak loop, all threads together.
     pub(super) peak_gflops: f64,
+    /// The best one: far above the median where other work took the processor.
+    pub(super) best_peak_gflops: f64,
 }
 
 /// Times `reps` repetitions of `call`, each after one of the peak loop on all threads of the pool.
@@ -59,7 +61,8 @@ pub(super) fn compare(isa: Isa, reps: usize, call: &mut dyn FnMut() -> Result<Op
         seconds.push(operation / calls as f64);
     }
     let min = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-    Ok(Timing { median: median(seconds), min, calls, flops, peak_gflops: median(rates) })
+    let best_peak_gflops = rates.iter().copied().fold(0.0, f64::max);
+    Ok(Timing { median: median(seconds), min, calls, flops, peak_gflops: median(rates), best_peak_gflops })
 }
 
 /// The repeats that last long enough where `repeats` of them took `seconds`: at least twice as many where they did not.
