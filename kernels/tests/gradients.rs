@@ -259,6 +259,9 @@ impl Backend<f64> for Faulty {
     fn update_vector(&mut self, op: UpdateVector<'_, f64>) -> Result {
         Naive.update_vector(op)
     }
+    fn sum_of_squares(&mut self, w: MatRef<'_, f64>) -> f64 {
+        Naive.sum_of_squares(w)
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub fn evaluate(
     }
     let elements = rows as f64 * d_in as f64;
     let mse = if cfg.loss == Loss::Squared { 2.0 * loss_sum / elements } else { squares.mse() };
-    let terms = terms(&cfg, rows, d_in, loss_sum, absolute, &activity, || step.squared_norm());
+    let terms = terms(&cfg, rows, d_in, loss_sum, absolute, &activity, || step.squared_norm(backend));
     Ok(Evaluation { rows, terms, mse, activity })
 }
 

@@ -1,7 +1,9 @@
 //! The fused backend: own micro-kernels, everything else in the tile.
 
 use super::{Backend, BackendKind};
-use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, update_slice};
+use crate::epilogue::{
+    DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, sum_of_squares, update_slice,
+};
 use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
@@ -12,6 +14,7 @@ use crate::ops::check::Dims;
 use crate::ops::{
     Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, Result, UpdateMatrix, UpdateVector, WeightGrad, check,
 };
+use crate::view::MatRef;
 
 /// Products whose bias, activation, loss, gradient or optimiser step happens in the tile, before it is stored.
 ///
@@ -197,6 +200,10 @@ impl Backend for Fused {
         check::update_vector(&op)?;
         update_slice(self.tier.isa, op);
         Ok(())
+    }
+
+    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
+        sum_of_squares(self.tier.isa, w, &mut self.sums)
     }
 }
 

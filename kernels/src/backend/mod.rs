@@ -27,6 +27,7 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, UpdateVector, WeightGrad};
+use crate::view::MatRef;
 
 /// The operations of a training step. Every operand is checked before anything is written; after an error all outputs
 /// are as they were.
@@ -78,6 +79,9 @@ pub trait Backend<T = f32>: Send {
     /// # Errors
     /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
     fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result;
+
+    /// `Σ w²` over every element of every problem.
+    fn sum_of_squares(&mut self, w: MatRef<'_, T>) -> f64;
 }
 
 /// A backend's name.

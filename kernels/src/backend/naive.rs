@@ -182,6 +182,18 @@ impl<T: Real> Backend<T> for Naive {
     }
 
     /// `w`, `grad`, `m`, `v`, all `[len]`: one optimiser step on `w`.
+    fn sum_of_squares(&mut self, w: MatRef<'_, T>) -> f64 {
+        let mut sum = 0.0;
+        for b in 0..w.batch() {
+            for r in 0..w.rows() {
+                for c in 0..w.cols() {
+                    sum += w.at(b, r, c).to_f64() * w.at(b, r, c).to_f64();
+                }
+            }
+        }
+        sum
+    }
+
     fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result {
         let len = check::update_vector(&op)?;
         let UpdateVector { hyper, w, grad, mut m, mut v } = op;

@@ -6,7 +6,7 @@
 
 use super::fused::{finish_decode, update_tile};
 use super::{Backend, BackendKind};
-use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, update_slice};
+use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, update_slice};
 use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
@@ -316,5 +316,9 @@ impl<G: Multiply> Backend for Unfused<G> {
         check::update_vector(&op)?;
         update_slice(self.tier.isa, op);
         Ok(())
+    }
+
+    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
+        sum_of_squares(self.tier.isa, w, &mut self.sums)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use decode::DecodeTile;
 pub(crate) use encode::EncodeTile;
 pub(crate) use hidden::HiddenTile;
 pub(crate) use store::StoreTile;
-pub(crate) use sums::{Partials, Sums};
+pub(crate) use sums::{Partials, Sums, sum_of_squares};
 pub(crate) use update::{UpdateTile, update_slice};
 
 use crate::gemm::{Ahead, Epilogue, Finished};

@@ -3,9 +3,15 @@
 //! Rows are added one after the other inside a block of [`REDUCE_ROWS`], in f32, each column a chain of its own; the
 //! blocks' sums are added one after the other in f64 and rounded once. Tiles, vector widths and threads do not show.
 
+use super::{load_n, store_n, vectorize_on};
+use crate::gemm::raw::Raw;
+use crate::isa::Isa;
 use crate::matrix::AlignedVec;
 use crate::ops::REDUCE_ROWS;
 use crate::ops::check::Dims;
+use crate::pool;
+use crate::simd::{Simd, Task};
+use crate::view::MatRef;
 
 /// The blocks' sums of one product: `[batch, blocks, n]`.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +77,73 @@ impl Sums {
         }
     }
 
-    /// The sum of everything in one problem: columns in a block, then blocks.
+    /// The sum of everything in one problem: columns modulo [`CHAINS`] in a block, then chains, then blocks.
     pub(crate) fn total(&self, problem: usize) -> f64 {
-        (0..self.blocks).map(|block| self.block(problem, block).iter().map(|&x| f64::from(x)).sum::<f64>()).sum()
+        let of_block = |block: usize| {
+            let mut chains = [0.0; CHAINS];
+            for part in self.block(problem, block).chunks(CHAINS) {
+                chains.iter_mut().zip(part).for_each(|(chain, &x)| *chain += f64::from(x));
+            }
+            chains.into_iter().sum::<f64>()
+        };
+        (0..self.blocks).map(of_block).sum()
+    }
+}
+
+/// Sums that a total keeps in flight.
+const CHAINS: usize = 8;
+
+/// `Σ w²`: each column's squares summed as any column of a product.
+pub(crate) fn sum_of_squares(isa: Isa, w: MatRef<'_>, sums: &mut Sums) -> f64 {
+    let layout = w.layout();
+    let (batch, rows, cols) = (layout.batch(), layout.rows(), layout.cols());
+    if layout.is_empty() {
+        return 0.0;
+    }
+    let partials = sums.partials(Dims { batch, m: rows, n: cols, k: 0 });
+    let raw = Raw::read(w);
+    let width = if raw.is_row_major() { ROW_MAJOR_STRIP } else { layout.panel() };
+    let (strips, blocks) = (cols.div_ceil(width), rows.div_ceil(REDUCE_ROWS));
+    let slots = if batch * rows * cols < SPLIT_WORK { 1 } else { pool::threads() };
+    pool::for_each(slots, batch * blocks * strips, &|_, unit| {
+        let (rest, strip) = (unit / strips, unit % strips);
+        let (problem, row, col) = (rest / blocks, rest % blocks * REDUCE_ROWS, strip * width);
+        let (rows, cols) = (REDUCE_ROWS.min(rows - row), width.min(cols - col));
+        let (at, stride) = (raw.at(problem, row, col).cast_const(), raw.row_stride());
+        vectorize_on(isa, Squares { at, stride, rows, cols, sums: partials.at(problem, row, col) });
+    });
+    (0..batch).map(|problem| sums.total(problem)).sum()
+}
+
+/// Columns of a row-major matrix that are summed together.
+const ROW_MAJOR_STRIP: usize = 64;
+/// Elements below which the sum stays on the thread it is on.
+const SPLIT_WORK: usize = 1 << 16;
+
+/// One block of rows of some columns: `sums[c] = Σ_r w[r, c]²`.
+struct Squares {
+    at: *const f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    sums: *mut f32,
+}
+
+impl Task for Squares {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for c in (0..self.cols).step_by(S::LANES) {
+            let n = S::LANES.min(self.cols - c);
+            let mut sum = simd.splat(0.0);
+            for r in 0..self.rows {
+                // SAFETY: the block is inside the matrix, and `n` columns from `c` inside the block.
+                let w = unsafe { load_n(simd, self.at.add(r * self.stride + c), n) };
+                sum = simd.mul_add(w, w, sum);
+            }
+            // SAFETY: one sum a column.
+            unsafe { store_n(simd, self.sums.add(c), sum, n) };
+        }
     }
 }

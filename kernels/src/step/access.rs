@@ -1,10 +1,11 @@
 //! What a step holds: sizes, weights, averages, and its state for checkpoints.
 
+use crate::backend::Backend;
 use crate::error::{Error, expect};
 use crate::real::Real;
 use crate::view::MatRef;
 
-use super::parameters::{Parameters, Tensors, sum_of_squares, transpose};
+use super::parameters::{Parameters, Tensors, transpose};
 use super::{Penalty, RhoHat, State, Step, StepConfig};
 
 impl<T: Real> Step<T> {
@@ -54,8 +55,8 @@ impl<T: Real> Step<T> {
     }
 
     /// `‖w_enc‖² + ‖w_dec‖²`.
-    pub fn squared_norm(&self) -> f64 {
-        sum_of_squares(&self.weights.w_enc) + sum_of_squares(&self.weights.w_dec)
+    pub fn squared_norm(&self, backend: &mut dyn Backend<T>) -> f64 {
+        backend.sum_of_squares(self.weights.w_enc.view()) + backend.sum_of_squares(self.weights.w_dec.view())
     }
 
     /// The hidden activations of the last pass's first `n` samples.

@@ -282,7 +282,7 @@ impl<T: Real> Step<T> {
         })?;
 
         let rate = if self.report_weight_decay && cfg.decay_in_loss() { cfg.decay_rate(n) } else { 0.0 };
-        let weight_decay = if rate == 0.0 { 0.0 } else { 0.5 * rate * self.squared_norm() };
+        let weight_decay = if rate == 0.0 { 0.0 } else { 0.5 * rate * self.squared_norm(backend) };
         let reconstruction = scale * loss_sum[0];
         Ok(StepReport {
             n,

@@ -102,32 +102,3 @@ pub(super) fn transpose<T: Real>(from: &Matrix<T>, to: &mut Matrix<T>) {
         }
     }
 }
-
-/// `Σ w²` in f64: eight sums over the columns modulo 8, row after row, so that the layout changes no bit.
-pub(super) fn sum_of_squares<T: Real>(w: &Matrix<T>) -> f64 {
-    const LANES: usize = 8;
-    let (layout, data) = (w.layout(), w.storage());
-    let piece = match layout.panel() {
-        _ if layout.is_row_major() => layout.cols().max(1),
-        panel if panel % LANES == 0 => panel,
-        _ => 1,
-    };
-    let mut sums = [0.0; LANES];
-    for r in 0..layout.rows() {
-        for c in (0..layout.cols()).step_by(piece) {
-            let at = layout.offset(r, c);
-            let part = &data[at..at + piece.min(layout.cols() - c)];
-            if piece == 1 {
-                let value = part[0].to_f64();
-                sums[c % LANES] += value * value;
-                continue;
-            }
-            for eight in part.chunks(LANES) {
-                for (sum, value) in sums.iter_mut().zip(eight) {
-                    *sum += value.to_f64() * value.to_f64();
-                }
-            }
-        }
-    }
-    sums.into_iter().sum()
-}

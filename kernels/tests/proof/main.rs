@@ -6,6 +6,7 @@ mod correctness;
 mod errors;
 mod extremes;
 mod hashes;
+mod norm;
 mod properties;
 mod support;
 mod threads;
