@@ -177,10 +177,14 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                 simd::prefetch_l2(next);
                 next = next.wrapping_add(Ahead::LINE);
                 if !TN && P > 0 {
-                    // The next tile's rows follow this one's in each panel of `a`: as far into them as this round is.
-                    let rows = run.wrapping_add(MR * P + round * (2 * Ahead::LINE));
-                    simd::prefetch_l2(rows);
-                    simd::prefetch_l2(rows.wrapping_add(Ahead::LINE));
+                    // The next tile's rows follow this one's in each panel of `a`. While this tile uses a cache line of
+                    // each of its rows, that line of each of the next rows.
+                    const ROUNDS: usize = Ahead::LINE / UNROLL;
+                    let share = const { MR.div_ceil(ROUNDS) };
+                    let line = run.wrapping_add(MR * P + round / ROUNDS * Ahead::LINE);
+                    for i in 0..share {
+                        simd::prefetch_l2(line.wrapping_add((round % ROUNDS * share + i) * P));
+                    }
                 }
                 // Counts down to the first line, and on through the lines below zero.
                 let line = until_ahead.wrapping_neg();
