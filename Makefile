@@ -7,7 +7,7 @@ OPENBLAS = $$(scripts/openblas && echo --features openblas)
 .PHONY: help train test bench ulp example fmt lint doc clean
 
 help:
-	@echo 'make train    train on the built-in digits; leaves runs/digits'
+	@echo 'make train    train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
 	@echo 'make test     every test that this machine can run; says what it leaves out'
 	@echo 'make bench    kernels and training steps on every backend (minutes)'
 	@echo 'make ulp      the elementary functions over all 2^32 inputs (minutes)'
@@ -18,7 +18,7 @@ help:
 	@echo 'make clean    remove what was built'
 
 train:
-	$(CARGO) run --release -q -p sae-harness --bin sae -- train --out runs/digits
+	$(CARGO) run --release -q -p sae-harness --bin sae -- train --config harness/experiments/digits.toml
 
 test:
 	scripts/test

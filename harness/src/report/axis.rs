@@ -35,7 +35,7 @@ pub(super) fn clean(v: f64) -> f64 {
 }
 
 impl Axis {
-    /// An axis for measured values: logarithmic where they are positive and span more than two decades. It begins at 0 where that
+    /// An axis for measured values: logarithmic where they are positive and span more than a factor of twenty. It begins at 0 where that
     /// wastes little.
     pub(super) fn fitting(values: impl Iterator<Item = f64>) -> Self {
         let (lo, hi) = values
@@ -44,7 +44,7 @@ impl Axis {
         if lo > hi {
             return Self::linear(0.0, 1.0, 5, false);
         }
-        if lo > 0.0 && hi / lo > 100.0 {
+        if lo > 0.0 && hi / lo > 20.0 {
             return Self::log(lo, hi);
         }
         // A smaller variation would need labels of many digits to show next to nothing.
@@ -196,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn more_than_two_decades_make_a_logarithmic_axis() {
+    fn more_than_a_factor_of_twenty_makes_a_logarithmic_axis() {
         let axis = Axis::fitting([0.05, 20.0].into_iter());
         assert!(axis.is_log());
         assert_eq!(labels(&axis), ["0.1", "1", "10"]);
         assert!(axis.minor.contains(&0.05) && axis.minor.contains(&20.0), "{:?}", axis.minor);
-        assert!(!Axis::fitting([0.5, 50.0].into_iter()).is_log());
+        assert!(!Axis::fitting([0.5, 10.0].into_iter()).is_log());
         assert!(!Axis::fitting([0.0, 50.0].into_iter()).is_log());
         assert!(!Axis::fitting([-1.0, 1000.0].into_iter()).is_log());
         assert_eq!(labels(&Axis::fitting([1e-9, 1e-6].into_iter())), ["10⁻⁹", "10⁻⁸", "10⁻⁷", "10⁻⁶"]);
