@@ -27,7 +27,7 @@ bench:
 	$(CARGO) bench $(OPENBLAS)
 
 ulp:
-	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture
+	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture --test-threads 1
 
 example:
 	$(CARGO) run --release -q -p sae-kernels --example classifier

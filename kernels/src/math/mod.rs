@@ -7,12 +7,12 @@
 //!
 //! | function | formula | error in ULP, with FMA | without |
 //! | --- | --- | --- | --- |
-//! | [`exp`] | `eˣ` | @ | @ |
-//! | [`log`] | `ln x` | @ | @ |
-//! | [`sigmoid`] | `1 / (1 + e⁻ˣ)` | @ | @ |
-//! | [`tanh`] | `(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)` | @ | @ |
-//! | [`log1p`] | `ln(1 + x)` | @ | @ |
-//! | [`softplus`] | `ln(1 + eˣ)` | @ | @ |
+//! | [`exp`] | `eˣ` | 1.00 | 0.97 |
+//! | [`log`] | `ln x` | 0.92 | 0.97 |
+//! | [`sigmoid`] | `1 / (1 + e⁻ˣ)` | 0.96 | 1.39 |
+//! | [`tanh`] | `(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)` | 1.05 | 1.06 |
+//! | [`log1p`] | `ln(1 + x)` | 0.92 | 1.00 |
+//! | [`softplus`] | `ln(1 + eˣ)` | 1.71 | 1.71 |
 //!
 //! The errors are the largest over all 2³² inputs, in units in the last place of the correctly rounded result, rounded
 //! up; `tests/ulp` measures them and holds the inputs at which they occur. A result that underflows is rounded into the
