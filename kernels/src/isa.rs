@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::gemm::tier::Tier;
 
 /// The environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "SAE_KERNELS_ISA";
@@ -58,10 +57,21 @@ impl Isa {
         }
     }
 
+    /// Whether its multiply-adds round once, in this build.
+    pub(crate) const fn is_fused(self) -> bool {
+        match self {
+            Self::Avx512 | Self::Avx2 | Self::Neon => true,
+            Self::Portable => cfg!(any(
+                all(target_arch = "aarch64", target_feature = "neon"),
+                all(target_arch = "x86_64", target_feature = "fma")
+            )),
+        }
+    }
+
     /// Whether it computes the same bits as every other such instruction set: all that can run here do, except the
     /// portable one on targets without fused multiply-add.
     pub fn keeps_bits(self) -> bool {
-        Tier::of(self).is_some_and(|tier| tier.fused)
+        self.is_available() && self.is_fused()
     }
 
     /// The instruction sets that can run here, best first.

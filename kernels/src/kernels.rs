@@ -38,7 +38,13 @@ pub fn kernels() -> Vec<KernelInfo> {
 fn describe(tier: &Tier) -> KernelInfo {
     let widths = tier.tiles.iter().enumerate().rev();
     let tiles = widths.flat_map(|(i, kernels)| kernels.iter().map(move |kernel| (kernel.rows, (i + 1) * tier.lanes)));
-    KernelInfo { isa: tier.isa, lanes: tier.lanes, panel: tier.panel, fused: tier.fused, tiles: tiles.collect() }
+    KernelInfo {
+        isa: tier.isa,
+        lanes: tier.lanes,
+        panel: tier.panel,
+        fused: tier.isa.is_fused(),
+        tiles: tiles.collect(),
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,6 @@ use crate::simd::{Portable, Simd};
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) isa: Isa,
-    /// Whether its multiply-adds round once.
-    pub(crate) fused: bool,
     /// f32 lanes of a vector.
     pub(crate) lanes: usize,
     /// Width of a panel, and of the widest tile.
@@ -30,7 +28,6 @@ macro_rules! tiles {
 #[cfg(target_arch = "x86_64")]
 static AVX512: Tier = Tier {
     isa: Avx512::ISA,
-    fused: Avx512::FUSED,
     lanes: Avx512::LANES,
     panel: 64,
     tiles: tiles![Avx512, 64;
@@ -43,7 +40,6 @@ static AVX512: Tier = Tier {
 #[cfg(target_arch = "x86_64")]
 static AVX2: Tier = Tier {
     isa: Avx2::ISA,
-    fused: Avx2::FUSED,
     lanes: Avx2::LANES,
     panel: 16,
     tiles: tiles![Avx2, 16;
@@ -54,7 +50,6 @@ static AVX2: Tier = Tier {
 #[cfg(target_arch = "aarch64")]
 static NEON: Tier = Tier {
     isa: crate::simd::Neon::ISA,
-    fused: crate::simd::Neon::FUSED,
     lanes: crate::simd::Neon::LANES,
     panel: 16,
     tiles: tiles![crate::simd::Neon, 16;
@@ -66,7 +61,6 @@ static NEON: Tier = Tier {
 
 static PORTABLE: Tier = Tier {
     isa: Portable::ISA,
-    fused: Portable::FUSED,
     lanes: Portable::LANES,
     panel: 8,
     tiles: tiles![Portable, 8;

@@ -80,7 +80,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Its name.
     const ISA: Isa;
     /// Whether [`Simd::mul_add`] rounds once.
-    const FUSED: bool = true;
+    const FUSED: bool = Self::ISA.is_fused();
     /// f32 lanes of a vector.
     const LANES: usize;
     /// f32 lanes.

@@ -16,10 +16,6 @@ pub(crate) struct Portable(());
 
 impl Simd for Portable {
     const ISA: Isa = Isa::Portable;
-    const FUSED: bool = cfg!(any(
-        all(target_arch = "aarch64", target_feature = "neon"),
-        all(target_arch = "x86_64", target_feature = "fma")
-    ));
     const LANES: usize = 4;
     type F = f32x4;
     type I = i32x4;
