@@ -134,7 +134,7 @@ impl<T: Real> Backend<T> for Naive {
                     if l1 != T::ZERO {
                         slope += l1 * sign(y);
                     }
-                    delta_hid.set(p, i, j, slope * derivative(activation, y));
+                    delta_hid.set(p, i, j, through(activation, slope, y));
                 }
             }
         }
@@ -247,14 +247,14 @@ fn apply<T: Real>(activation: Activation, z: T) -> T {
     }
 }
 
-/// `f'(z)` from `y = f(z)`.
-fn derivative<T: Real>(activation: Activation, y: T) -> T {
+/// `delta·f'(z)`, from `y = f(z)`. What a ReLU holds back is 0, whatever `delta` is.
+fn through<T: Real>(activation: Activation, delta: T, y: T) -> T {
     match activation {
-        Activation::Sigmoid => y * (T::ONE - y),
-        Activation::Relu if y > T::ZERO => T::ONE,
+        Activation::Sigmoid => delta * (y * (T::ONE - y)),
+        Activation::Relu if y > T::ZERO => delta,
         Activation::Relu => T::ZERO,
-        Activation::Tanh => (-y).mul_add(y, T::ONE),
-        Activation::Identity => T::ONE,
+        Activation::Tanh => delta * (-y).mul_add(y, T::ONE),
+        Activation::Identity => delta,
     }
 }
 
@@ -269,7 +269,7 @@ fn loss_of<T: Real>(loss: Loss, z: T, y: T, x: T) -> T {
 /// `dℓ/dz` of one element. With a sigmoid output, the derivative of BCE cancels the sigmoid's.
 fn loss_slope<T: Real>(loss: Loss, activation: Activation, y: T, x: T) -> T {
     match loss {
-        Loss::Squared => (y - x) * derivative(activation, y),
+        Loss::Squared => through(activation, y - x, y),
         Loss::Bce => y - x,
     }
 }

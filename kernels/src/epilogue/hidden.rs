@@ -57,9 +57,10 @@ impl HiddenTile<'_> {
                     let y = load_n(simd, h.add(r * self.h.row_stride() + c), n);
                     let mut d = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), term);
                     if self.l1 != 0.0 {
-                        let up = simd.select(simd.gt(y, zero), simd.splat(self.l1), zero);
-                        let down = simd.select(simd.lt(y, zero), simd.splat(self.l1), zero);
-                        d = simd.add(d, simd.sub(up, down));
+                        // Neither above nor below 0: 0, or NaN.
+                        let level = simd.mul(y, zero);
+                        let down = simd.select(simd.lt(y, zero), simd.splat(-self.l1), level);
+                        d = simd.add(d, simd.select(simd.gt(y, zero), simd.splat(self.l1), down));
                     }
                     let d = F::backward(simd, d, y);
                     store_n(simd, delta.add(r * self.delta_hid.row_stride() + c), d, n);

@@ -153,7 +153,7 @@ pub struct HiddenDelta<'a, T = f32> {
     pub activation: Activation,
     /// `[d_hid]`: added to every row before f' (the KL penalty's gradient).
     pub row_term: Option<&'a [T]>,
-    /// Coefficient of sign(h) (the L1 penalty's gradient; sign 0 = 0). 0 leaves the term out.
+    /// Coefficient of sign(h) (the L1 penalty's gradient; sign 0 = 0, sign NaN = NaN). 0 leaves the term out.
     pub l1: T,
     /// `[n, d_hid]`, written.
     pub delta_hid: MatMut<'a, T>,
