@@ -71,18 +71,19 @@ impl Ahead {
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
 
-    /// Nothing yet, `rows` rows of a panel each.
-    pub(crate) fn new(rows: usize, panel: usize) -> Self {
-        let lines = (rows * panel).div_ceil(Self::LINE);
-        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, rows, panel, lines }
+    /// Nothing yet, of panels of `panel` columns.
+    pub(crate) fn new(panel: usize) -> Self {
+        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, rows: 0, panel, lines: 0 }
     }
 
-    /// With every stream set, so that the loop need not look which are.
+    /// Nothing yet, for a tile of `rows` rows. Streams that stay unused ask for `instead`, so that the loop need not look
+    /// which are.
     #[inline(always)]
-    pub(crate) fn filled(mut self) -> Self {
-        let some = self.streams[0];
-        self.streams[self.used..].fill(some);
-        self
+    pub(crate) fn start(&mut self, rows: usize, instead: *const f32) {
+        self.streams = [instead; Self::STREAMS];
+        self.used = 0;
+        self.rows = rows;
+        self.lines = (rows * self.panel).div_ceil(Self::LINE);
     }
 
     /// Adds the rows of one panel, `stride` apart, from `at`. Rows that are neighbours become a stream; others are asked

@@ -247,6 +247,22 @@ impl Product<'_> {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
         let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
+        let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
+        let mut args = TileArgs {
+            a: std::ptr::null(),
+            a_stride: self.a.row_stride(),
+            a_run: self.a.run(),
+            a_next: self.a.panel_stride(),
+            b,
+            b_stride,
+            k: steps,
+            start: std::ptr::null(),
+            start_stride: 0,
+            out: std::ptr::null_mut(),
+            out_stride: 0,
+            next: b,
+            ahead: Ahead::new(tier.panel),
+        };
         let mut row = rows.start;
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
@@ -257,8 +273,23 @@ impl Product<'_> {
                 }
                 let kernel = kernels[choice];
                 let wait = waiting.at(problem, row, col);
-                let (start, start_stride): (*const f32, _) = match (first, self.start) {
-                    (false, _) => (wait, tier.panel),
+                args.ahead.start(kernel.rows, b);
+                if last {
+                    self.epilogue.ahead(problem, row, col, &mut args.ahead);
+                } else if first {
+                    args.ahead.push(wait, tier.panel);
+                }
+                if !first {
+                    // The next tile's sums.
+                    args.ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
+                }
+                args.a = match self.form {
+                    Form::Nn => self.a.at(problem, row, k0),
+                    Form::Tn => self.a.at(problem, k0, row),
+                };
+                args.next = next_b.take(steps).or_else(|| next_a.take(steps)).unwrap_or(b);
+                (args.start, args.start_stride) = match (first, self.start) {
+                    (false, _) => (wait.cast_const(), tier.panel),
                     (true, None) => (std::ptr::null(), 0),
                     (true, Some(start)) => {
                         let (from, stride) = (start.at(problem, row, col), start.row_stride());
@@ -267,38 +298,8 @@ impl Product<'_> {
                         (tile.0.as_ptr(), width)
                     }
                 };
-                let (out, out_stride) = if last { (tile.0.as_mut_ptr(), width) } else { (wait, tier.panel) };
-                let mut ahead = Ahead::new(kernel.rows, tier.panel);
-                if last {
-                    self.epilogue.ahead(problem, row, col, &mut ahead);
-                } else if first {
-                    ahead.push(wait, tier.panel);
-                }
-                if !first {
-                    // The next tile's sums.
-                    ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
-                }
-                let a = match self.form {
-                    Form::Nn => self.a.at(problem, row, k0),
-                    Form::Tn => self.a.at(problem, k0, row),
-                };
-                let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
+                (args.out, args.out_stride) = if last { (tile.0.as_mut_ptr(), width) } else { (wait, tier.panel) };
                 let call = kernel.function(self.form, panels);
-                let args = TileArgs {
-                    a,
-                    a_stride: self.a.row_stride(),
-                    a_run: self.a.run(),
-                    a_next: self.a.panel_stride(),
-                    b,
-                    b_stride,
-                    k: steps,
-                    start,
-                    start_stride,
-                    out,
-                    out_stride,
-                    next: next_b.take(steps).or_else(|| next_a.take(steps)).unwrap_or(b),
-                    ahead: ahead.filled(),
-                };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
                 // only; `start` and `out` are tiles in scratch or on the stack.
