@@ -85,15 +85,27 @@ macro_rules! functions {
 
 functions! {
     /// `out[i] = e^x[i]`: 0 below −103.97, subnormal below −87.33, ∞ above 88.72.
+    ///
+    /// Within 0.991 units in the last place, with FMA.
     exp
     /// `out[i] = ln x[i]`: −∞ at ±0, NaN below.
+    ///
+    /// Within 0.915 units in the last place, with FMA.
     log
     /// `out[i] = 1 / (1 + e^−x[i])`: ½ exactly at ±0, 0 below −103.97, subnormal below −87.33, 1 above 16.64.
+    ///
+    /// Within 0.954 units in the last place, with FMA.
     sigmoid
     /// `out[i] = tanh x[i]`: ±0 at ±0, ±1 beyond 9.01.
+    ///
+    /// Within 1.047 units in the last place, with FMA.
     tanh
     /// `out[i] = ln(1 + x[i])`: ±0 at ±0, −∞ at −1, NaN below.
+    ///
+    /// Within 0.917 units in the last place, with FMA.
     log1p
     /// `out[i] = ln(1 + e^x[i])`: 0 below −103.97.
+    ///
+    /// Within 1.702 units in the last place, with FMA.
     softplus
 }
