@@ -4,18 +4,19 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test bench ulp example fmt lint doc clean
+.PHONY: help train test bench asm-check ulp example fmt lint doc clean
 
 help:
-	@echo 'make train    train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
-	@echo 'make test     every test that this machine can run; says what it leaves out'
-	@echo 'make bench    kernels and training steps on every backend (minutes)'
-	@echo 'make ulp      the elementary functions over all 2^32 inputs (minutes)'
-	@echo 'make example  the kernels inside somebody else'"'"'s trainer'
-	@echo 'make fmt      format'
-	@echo 'make lint     formatting, and clippy with warnings denied'
-	@echo 'make doc      the documentation, warnings denied'
-	@echo 'make clean    remove what was built'
+	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
+	@echo 'make test       every test that this machine can run; says what it leaves out'
+	@echo 'make bench      kernels and training steps on every backend (minutes)'
+	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
+	@echo 'make ulp        the elementary functions over all 2^32 inputs (minutes)'
+	@echo 'make example    the kernels inside somebody else'"'"'s trainer'
+	@echo 'make fmt        format'
+	@echo 'make lint       formatting, and clippy with warnings denied'
+	@echo 'make doc        the documentation, warnings denied'
+	@echo 'make clean      remove what was built'
 
 train:
 	$(CARGO) run --release -q -p sae-harness --bin sae -- train --config harness/experiments/digits.toml
@@ -25,6 +26,9 @@ test:
 
 bench:
 	$(CARGO) bench $(OPENBLAS)
+
+asm-check:
+	scripts/asm-check
 
 ulp:
 	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture --test-threads 1

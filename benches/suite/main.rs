@@ -20,14 +20,19 @@
 //! | `fused_row_major` | a caller's row-major slices |
 //! | `openblas`, `matrixmultiply`, `naive` | row-major |
 //!
+//! The group `fusion` has lines of its own: `plain`, the product alone, and `encode`, the same product with all that follows
+//! it, both by the fused backend; `_row_major` on a caller's slices. `cargo bench --bench fusion` bounds their ratio.
+//!
 //! `naive` runs at the smallest shape only. Lines run one after another, so compare those of one run, on a machine that
 //! does nothing else.
 
+mod fusion;
 mod gemm;
 mod lines;
 mod math;
 mod operands;
 mod ops;
+mod pair;
 mod step;
 
 use std::time::Duration;
@@ -43,6 +48,7 @@ fn main() {
         .nresamples(10_000)
         .configure_from_args();
     gemm::bench(&mut criterion);
+    fusion::bench(&mut criterion);
     ops::bench(&mut criterion);
     math::bench(&mut criterion);
     step::bench(&mut criterion);

@@ -166,6 +166,11 @@ multiply-adds on the same threads, the peak, and the medians of both are
 compared. The step leaves the weight decay's value out of its report, which
 only a log needs.
 
+--phases also times each part of the step. The bytes of a part are its operands,
+each moved once; the roof is the lower of the peak and of operations a byte times
+the bandwidth of a = b + s c over arrays beyond the caches, in the same run. A
+part whose operands stay in the caches can pass the memory's roof.
+
 Example:
   sae bench step --batch 256 --d-in 784 --d-hid 1024 --threads 2 --json";
 
@@ -190,6 +195,9 @@ pub(super) struct BenchArgs {
     /// Repetitions
     #[arg(long, value_name = "R", default_value_t = 20, allow_hyphen_values = true)]
     pub(super) reps: usize,
+    /// The parts of a step as well: time, bytes, and which roof is over each
+    #[arg(long)]
+    pub(super) phases: bool,
     /// One JSON object on stdout instead of a table
     #[arg(long)]
     pub(super) json: bool,

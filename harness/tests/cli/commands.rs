@@ -1,13 +1,9 @@
 //! Every command does what its help says.
 
-use crate::common::{Sae, names};
+use crate::common::{Sae, names, number};
 use serde_json::Value;
 
 const FILES: [&str; 6] = ["cfg.json", "config.toml", "curves.svg", "filters.png", "metrics.jsonl", "model.safetensors"];
-
-fn number(object: &Value, key: &str) -> f64 {
-    object[key].as_f64().unwrap_or_else(|| panic!("{key} is no number in {object}"))
-}
 
 #[test]
 fn train_leaves_a_run_and_eval_and_encode_take_it() {

@@ -66,6 +66,10 @@ pub(crate) fn refused(line: &str, output: &Output, told: &[&str]) {
     }
 }
 
+pub(crate) fn number(object: &serde_json::Value, key: &str) -> f64 {
+    object[key].as_f64().unwrap_or_else(|| panic!("{key} is no number in {object}"))
+}
+
 /// The names in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

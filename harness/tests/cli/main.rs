@@ -1,5 +1,6 @@
 //! The `sae` command, as a person runs it.
 
+mod bench;
 mod commands;
 mod common;
 mod errors;

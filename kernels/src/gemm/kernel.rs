@@ -70,6 +70,8 @@ impl Ahead {
     pub(crate) const LINE: usize = 64 / size_of::<f32>();
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
+    /// More rounds than any loop has.
+    const NEVER: usize = usize::MAX / 2;
 
     /// Nothing yet, of panels of `panel` columns.
     pub(crate) fn new(panel: usize) -> Self {
@@ -156,8 +158,13 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         let args = self.0;
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
-        let ahead_lines = if ahead.used == 0 { 0 } else { ahead.lines };
-        let mut until_ahead = (args.k / UNROLL).saturating_sub(ahead_lines + Ahead::SLACK);
+        // A number in the code where it can be: the loop has no register left to keep it in.
+        let ahead_lines = if P == 0 { ahead.lines } else { const { (MR * P).div_ceil(Ahead::LINE) } };
+        debug_assert_eq!(ahead_lines, ahead.lines);
+        let mut until_ahead = match ahead.used {
+            0 => Ahead::NEVER,
+            _ => (args.k / UNROLL).saturating_sub(ahead_lines + Ahead::SLACK),
+        };
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -182,7 +189,9 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                     // each of its rows, that line of each of the next rows.
                     const ROUNDS: usize = Ahead::LINE / UNROLL;
                     let share = const { MR.div_ceil(ROUNDS) };
-                    let line = run.wrapping_add(MR * P + round / ROUNDS * Ahead::LINE);
+                    // A panel of one line has no second one.
+                    let line = if P > Ahead::LINE { round / ROUNDS * Ahead::LINE } else { 0 };
+                    let line = run.wrapping_add(MR * P + line);
                     for i in 0..share {
                         simd::prefetch_l2(line.wrapping_add((round % ROUNDS * share + i) * P));
                     }

@@ -1,6 +1,9 @@
 //! `sae bench`: the speed of one operation against the processor's peak, in one run and on the same threads.
 
+mod bandwidth;
 mod operation;
+mod phases;
+mod timed;
 mod timing;
 
 use sae_kernels::{Isa, backend, openblas_config};
@@ -10,6 +13,7 @@ use super::args::BenchArgs;
 use super::{measures, output, system};
 use crate::error::{Error, Result, excerpt, nearest};
 use operation::{Op, Sizes};
+use phases::Phases;
 use timing::{Timing, compare};
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
@@ -35,15 +39,25 @@ pub(super) fn run(args: BenchArgs) -> Result {
     if args.dtype != "f32" {
         return Err(Error::setting("--dtype", excerpt(&args.dtype), "f32, the only element type there is"));
     }
+    if args.phases && op != Op::Step {
+        return Err(Error::setting("--phases", format!("operation `{}`", op.name()), "step, which alone has phases"));
+    }
     let kind = args.on.backend.parse()?;
-    crate::model::require_memory("sae bench", &format!("{} at this size", op.name()), op.bytes(sizes))?;
+    let bytes = op.bytes(sizes).saturating_add(if args.phases { phases::bytes() } else { 0 });
+    crate::model::require_memory("sae bench", &format!("{} at this size", op.name()), bytes)?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
         let isa = Isa::detect()?;
-        let mut operation = op.build(sizes, backend(kind)?)?;
+        let backend = backend(kind)?;
+        if args.phases {
+            let ran_on = backend.isa();
+            let (timing, phases) = phases::run(sizes, backend, isa, args.reps)?;
+            return report(op, sizes, &args, ran_on, &timing, Some(&phases));
+        }
+        let mut operation = op.build(sizes, backend)?;
         let ran_on = operation.isa();
         let timing = compare(isa, args.reps, &mut || operation.run())?;
-        report(op, sizes, &args, ran_on, &timing)
+        report(op, sizes, &args, ran_on, &timing, None)
     })
 }
 
@@ -59,7 +73,7 @@ fn parse_op(name: &str) -> Result<Op> {
     })
 }
 
-fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> Result {
+fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, phases: Option<&Phases>) -> Result {
     let flops = timing.flops.unwrap_or_else(|| op.flops(sizes));
     let gflops = flops / timing.median / 1e9;
     let fraction = gflops / timing.peak_gflops;
@@ -76,7 +90,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> 
         ));
     }
     if args.json {
-        return output::print_json(&json!({
+        let mut object = json!({
             "op": op.name(),
             "backend": args.on.backend,
             "isa": isa.name(),
@@ -98,7 +112,12 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> 
             "processor": system::processor(),
             "version": env!("CARGO_PKG_VERSION"),
             "blas": blas,
-        }));
+        });
+        if let Some(phases) = phases {
+            object["bandwidth_gb_s"] = phases.bandwidth_gb_s().into();
+            object["phases"] = phases.to_json();
+        }
+        return output::print_json(&object);
     }
     let mut text = format!(
         "{} {} on {isa}, {threads} threads, batch {} d_in {} d_hid {}\n\
@@ -124,6 +143,9 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing) -> 
     }
     if let Some(blas) = blas {
         text += &format!("{blas}\n");
+    }
+    if let Some(phases) = phases {
+        text += &format!("\n{}", phases.table());
     }
     output::print(&text)
 }

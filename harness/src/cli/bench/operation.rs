@@ -117,7 +117,7 @@ impl Op {
                 w_enc_grad: random.matrix(d, h, 0.0, 0.0)?,
                 w_dec_grad: random.matrix(h, d, 0.0, 0.0)?,
             })),
-            Self::Step => Work::Step(Box::new(random.step(sizes)?)),
+            Self::Step => Work::Step(Box::new(step(sizes, backend.panel())?)),
             Self::Gemm => Work::Gemm {
                 a: random.row_major(n, d)?,
                 b: random.row_major(d, h)?,
@@ -235,6 +235,26 @@ impl Backward {
     }
 }
 
+/// A step with random weights, and a batch for it: sigmoids, KL penalty, Adam, in panels of the backend's width.
+///
+/// # Errors
+/// Those of layouts that do not fit in an address.
+pub(super) fn step(sizes: Sizes, panel: Option<usize>) -> Result<(Step, Matrix)> {
+    let Sizes { batch, d_in, d_hid } = sizes;
+    let mut random = Random { rng: rng(0, Stream::Noise), panel };
+    let penalty = Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch };
+    let cfg = StepConfig { penalty, weight_decay: 1e-4, ..StepConfig::new() };
+    let mut step = Step::new(d_in, d_hid, batch, panel, cfg)?;
+    let limit = (6.0 / (d_in + d_hid) as f32).sqrt();
+    step.set_weights(&Parameters {
+        w_enc: random.values(d_in * d_hid, -limit, limit),
+        w_dec: random.values(d_in * d_hid, -limit, limit),
+        ..Parameters::zeros(d_in, d_hid)
+    })?;
+    step.report_weight_decay = false;
+    Ok((step, random.matrix(batch, d_in, 0.0, 1.0)?))
+}
+
 /// Random operands.
 struct Random {
     rng: ChaCha8Rng,
@@ -270,20 +290,6 @@ impl Random {
 
     fn row_major(&mut self, rows: usize, cols: usize) -> Result<Matrix> {
         Ok(Matrix::from_row_major(&self.values(rows * cols, -1.0, 1.0), Layout::row_major(rows, cols))?)
-    }
-
-    fn step(&mut self, Sizes { batch, d_in, d_hid }: Sizes) -> Result<(Step, Matrix)> {
-        let penalty = Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch };
-        let cfg = StepConfig { penalty, weight_decay: 1e-4, ..StepConfig::new() };
-        let mut step = Step::new(d_in, d_hid, batch, self.panel, cfg)?;
-        let limit = (6.0 / (d_in + d_hid) as f32).sqrt();
-        step.set_weights(&Parameters {
-            w_enc: self.values(d_in * d_hid, -limit, limit),
-            w_dec: self.values(d_in * d_hid, -limit, limit),
-            ..Parameters::zeros(d_in, d_hid)
-        })?;
-        step.report_weight_decay = false;
-        Ok((step, self.matrix(batch, d_in, 0.0, 1.0)?))
     }
 }
 

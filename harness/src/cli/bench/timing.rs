@@ -99,7 +99,8 @@ fn peak(isa: Isa, rounds: u64) -> Result<(f64, f64)> {
     Ok((seconds, done))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one, or the mean of the two middle ones.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let n = values.len();
     match n {

@@ -1,0 +1,246 @@
+//! Micro-kernels and their loops in an assembly listing (AT&T syntax, v0 symbol names), by text alone.
+
+use std::collections::HashMap;
+
+/// Which kernel a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Kernel {
+    pub(crate) isa: &'static str,
+    /// Vectors a tile is wide.
+    pub(crate) nv: usize,
+    /// Rows of a tile.
+    pub(crate) mr: usize,
+    pub(crate) tn: bool,
+    /// The fixed stride, or 0.
+    pub(crate) panel: usize,
+}
+
+/// What a loop does in one round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) fmas: usize,
+    /// Whole vectors read, by moves or as operands of multiply-adds.
+    pub(crate) loads: usize,
+    /// Scalars read into every lane, likewise.
+    pub(crate) broadcasts: usize,
+    /// Instructions that read or write the stack.
+    pub(crate) stack: usize,
+    pub(crate) instructions: usize,
+}
+
+/// The kernels of a listing with their innermost loop of the most multiply-adds; `None` where there is no such loop.
+pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Option<Counts>)> {
+    let mut found = Vec::new();
+    let mut lines = listing.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(kernel) = line.strip_suffix(':').and_then(kernel) else { continue };
+        let mut body = Vec::new();
+        while let Some(line) = lines.next_if(|line| !is_function(line)) {
+            body.push(line.trim());
+        }
+        found.push((kernel, hot_loop(&body)));
+    }
+    found
+}
+
+fn is_function(line: &str) -> bool {
+    line.starts_with("_R") && line.ends_with(':')
+}
+
+/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P>` inside the token's `Simd::vectorize::inner`.
+fn kernel(name: &str) -> Option<Kernel> {
+    if !name.contains("9vectorize5inner") {
+        return None;
+    }
+    let isa = ["Avx512", "Avx2"].into_iter().find(|isa| name.contains(&format!("{}{isa}", isa.len())))?;
+    const TILE: &str = "6kernel4Tile";
+    let mut at = name.find(TILE)? + TILE.len();
+    let mut numbers = [0; 4];
+    for number in &mut numbers {
+        (*number, at) = constant(name, at)?;
+    }
+    let [mr, nv, tn, panel] = numbers;
+    Some(Kernel { isa, nv, mr, tn: tn == 1, panel })
+}
+
+/// A constant argument and where it ends: `K`, then a type (`j`: usize, `b`: bool) and hexadecimal digits up to `_`, or
+/// `B` and the place in the name where the same one stood before.
+fn constant(name: &str, at: usize) -> Option<(usize, usize)> {
+    let value = name.get(at..)?.strip_prefix('K')?;
+    let end = at + 2 + value.find('_')?;
+    if let Some(place) = value.strip_prefix('B') {
+        // Places count from behind the `_R`; they name the type, behind the `K`.
+        let place = base_62(place.split_once('_')?.0)? + "_R".len();
+        let (number, _) = digits(name.get(place..)?)?;
+        return Some((number, end));
+    }
+    Some((digits(value)?.0, end))
+}
+
+fn digits(value: &str) -> Option<(usize, usize)> {
+    let (text, _) = value.strip_prefix(['j', 'b'])?.split_once('_')?;
+    Some((usize::from_str_radix(text, 16).ok()?, text.len()))
+}
+
+/// Nothing is 0, `0` is 1, and so on through digits, lower-case and upper-case letters.
+fn base_62(text: &str) -> Option<usize> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'z' => Some(c - b'a' + 10),
+        b'A'..=b'Z' => Some(c - b'A' + 36),
+        _ => None,
+    };
+    text.bytes().try_fold(0usize, |sum, c| Some(sum * 62 + usize::from(digit(c)?))).map(|sum| sum + 1)
+}
+
+/// The loop with the most multiply-adds of those that hold no other loop with any.
+///
+/// A loop reaches from a label to the last jump back to it.
+fn hot_loop(body: &[&str]) -> Option<Counts> {
+    let mut labels = HashMap::new();
+    let mut loops: HashMap<usize, usize> = HashMap::new();
+    for (at, line) in body.iter().enumerate() {
+        if let Some(label) = line.strip_suffix(':') {
+            labels.insert(label, at);
+        } else if line.starts_with('j')
+            && let Some(&from) = line.split_whitespace().nth(1).and_then(|label| labels.get(label))
+        {
+            loops.insert(from, at);
+        }
+    }
+    let counted: Vec<_> = loops
+        .into_iter()
+        .map(|(from, to)| (from, to, count(body, from, to)))
+        .filter(|(_, _, counts)| counts.fmas > 0)
+        .collect();
+    let innermost = counted
+        .iter()
+        .filter(|(from, to, _)| !counted.iter().any(|(f, t, _)| (f, t) != (from, to) && from <= f && t <= to));
+    innermost.map(|(_, _, counts)| *counts).max_by_key(|counts| counts.fmas)
+}
+
+fn count(body: &[&str], from: usize, to: usize) -> Counts {
+    // A function that aligns its stack keeps the frame in %rbp; else that is a register like the others.
+    let framed = body.contains(&"movq\t%rsp, %rbp");
+    let mut counts = Counts::default();
+    for line in &body[from..=to] {
+        if line.is_empty() || line.starts_with(['.', '#']) || line.ends_with(':') {
+            continue;
+        }
+        let (code, operands) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let source = operands.split(", %").next().unwrap_or_default();
+        let (memory, every_lane) = (source.contains('('), source.contains("{1to"));
+        let fma = code.starts_with("vfm") || code.starts_with("vfnm");
+        let moves = code.starts_with("vmov") && memory && !operands.ends_with(')');
+        let broadcasts = code.starts_with("vbroadcast") && memory;
+        counts.instructions += 1;
+        counts.fmas += usize::from(fma);
+        counts.loads += usize::from(moves || fma && memory && !every_lane);
+        counts.broadcasts += usize::from(broadcasts || fma && every_lane);
+        let frame = framed && operands.contains("(%rbp");
+        let stacked = operands.contains("%rsp") || frame || ["push", "pop", "call"].iter().any(|c| code.starts_with(c));
+        counts.stack += usize::from(stacked);
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "_RINvNvXNtNtCs1_11sae_kernels4simd4avx2NtB5_4Avx2NtB7_4Simd9vectorize5innerINtNtNtB9_4gemm6kernel\
+                        4TileKj2_KB1C_Kb1_Kj10_EEB9_";
+
+    /// Two rows of two vectors, one step a round, and what a listing has around it.
+    fn listing(inner: &str) -> String {
+        format!(
+            "_RNvCs1_5other4main:\n\tvfmadd231ps\t%ymm0, %ymm1, %ymm2\n{NAME}:\n\t.cfi_startproc\n\
+             \tmovq\t%rdi, -8(%rsp)\n\
+             .LBB0_1:\n\
+             \tmovq\t-8(%rsp), %rcx\n\
+             \tjmp\t.LBB0_3\n\
+             .LBB0_2:\n\
+             \tvmovups\t(%rsi), %ymm4\n\
+             \tvmovups\t32(%rsi), %ymm5\n\
+             \tvbroadcastss\t(%rdx), %ymm6\n\
+             \tvfmadd231ps\t%ymm4, %ymm6, %ymm0\n\
+             {inner}\
+             \tvbroadcastss\t4(%rdx), %ymm6\n\
+             \tvfmadd231ps\t%ymm4, %ymm6, %ymm2\n\
+             \tvfmadd231ps\t%ymm5, %ymm6, %ymm3\n\
+             \tdecq\t%rcx\n\
+             \tje\t.LBB0_4\n\
+             .LBB0_3:\n\
+             \tprefetcht1\t(%r8)\n\
+             \tjmp\t.LBB0_2\n\
+             .LBB0_4:\n\
+             \tvfmadd231ps\t%ymm4, %ymm6, %ymm2\n\
+             \tdecq\t%rax\n\
+             \tjne\t.LBB0_1\n\
+             \tvmovups\t%ymm0, -64(%rsp)\n\
+             \tretq\n\
+             _RNvCs1_5other5after:\n\tretq\n"
+        )
+    }
+
+    const WHOLE: &str = "\tvfmadd231ps\t%ymm5, %ymm6, %ymm1\n";
+
+    fn only(inner: &str) -> Counts {
+        let found = kernels(&listing(inner));
+        let [(kernel, Some(counts))] = found[..] else { panic!("{found:?}") };
+        assert_eq!(kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, panel: 16 });
+        counts
+    }
+
+    #[test]
+    fn the_innermost_loop_is_counted_and_nothing_around_it() {
+        let expected = Counts { fmas: 4, loads: 2, broadcasts: 2, stack: 0, instructions: 12 };
+        assert_eq!(only(WHOLE), expected);
+    }
+
+    #[test]
+    fn a_spill_a_reload_and_a_call_are_seen() {
+        for line in [
+            "\tvmovups\t%ymm5, 32(%rsp)\n",
+            "\tvmovaps\t(%rsp), %ymm1\n",
+            "\tcmpq\t%r9, -8(%rsp)\n",
+            "\tvfmadd231ps\t64(%rsp), %ymm6, %ymm1\n",
+            "\tcallq\tmemcpy\n",
+        ] {
+            assert_eq!(only(line).stack, 1, "{line}");
+        }
+        // A frame pointer reaches the stack; a register that happens to be %rbp does not.
+        let line = "\tvmovups\t-64(%rbp), %ymm7\n";
+        assert_eq!(only(line).stack, 0);
+        let framed = listing(line).replace("\t.cfi_startproc", "\tmovq\t%rsp, %rbp");
+        assert_eq!(kernels(&framed)[0].1.unwrap().stack, 1);
+    }
+
+    #[test]
+    fn a_missing_multiply_add_and_operands_in_memory_are_seen() {
+        assert_eq!(only("").fmas, 3);
+        assert_eq!(only("\tvfmadd231ps\t(%rsi), %ymm6, %ymm1\n").loads, 3);
+        assert_eq!(only("\tvfmadd231ps\t(%rdx){1to8}, %ymm5, %ymm1\n").broadcasts, 3);
+        // Stores are no loads.
+        assert_eq!(only("\tvmovups\t%ymm5, (%rsi)\n").loads, 2);
+    }
+
+    #[test]
+    fn a_kernel_without_a_loop_is_listed_without_counts() {
+        let flat = listing(WHOLE).replace(".LBB0_2\n", ".LBB0_9\n").replace(".LBB0_1\n", ".LBB0_9\n");
+        assert_eq!(kernels(&flat).len(), 1);
+        assert_eq!(kernels(&flat)[0].1, None);
+    }
+
+    #[test]
+    fn constants_are_read_in_place_and_from_where_they_stood_before() {
+        assert_eq!(constant("_RKj18_", 2), Some((24, 7)));
+        assert_eq!(constant("_RKj18_KB0_", 7), Some((24, 11)));
+        assert_eq!(constant("_RKb1_", 2), Some((1, 6)));
+        assert_eq!(constant("_RIj1_", 2), None);
+        assert_eq!([base_62(""), base_62("0"), base_62("Z"), base_62("10")], [Some(0), Some(1), Some(62), Some(63)]);
+    }
+}
