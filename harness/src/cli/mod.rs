@@ -24,6 +24,8 @@ use clap::{CommandFactory, Parser};
 use crate::error::{Error, Result, nearest, one_line};
 use args::{Cli, Command};
 
+pub use system::processor;
+
 /// Runs the command that `args` (the program's name first) spell out.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (args, overrides) = match overrides::split(args.into_iter().collect()) {

@@ -44,7 +44,7 @@ pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
 }
 
 /// The processor's name.
-pub(super) fn processor() -> String {
+pub fn processor() -> String {
     brand().or_else(model_name).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 

@@ -1,16 +1,12 @@
 //! `sae bench`: the speed of one operation against the processor's peak, in one run and on the same threads.
 
-mod operation;
-mod timing;
-
 use sae_kernels::{Isa, backend, openblas_config};
 use serde_json::json;
 
 use super::args::BenchArgs;
 use super::{measures, output, system};
 use crate::error::{Error, Result, excerpt, nearest};
-use operation::{Op, Sizes};
-use timing::{Timing, compare};
+use crate::measure::{Op, Sizes, Timing, compare};
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
 const MOST: usize = 1 << 28;

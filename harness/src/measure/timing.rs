@@ -1,6 +1,7 @@
-//! Timing: repetitions of the operation and of the peak loop in turn, so that a clock that rises or falls meets both.
+//! Timing: repetitions of each contender and of the peak loop in turn, so that a clock that rises or falls meets all.
 
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use sae_kernels::{Isa, fma_loop};
 
@@ -11,58 +12,94 @@ const SHORTEST: f64 = 2e-3;
 /// Seconds of warm-up before anything counts.
 const WARM_UP: f64 = 0.1;
 
+/// Between contenders: the threads of a library that still look out for work have gone to sleep (OpenBLAS's do so after
+/// 2²⁶ ticks).
+const REST: Duration = Duration::from_millis(40);
+/// Seconds of a call above which a contender needs no untimed one to find its data in the caches again.
+const LONG: f64 = 0.1;
+
 /// What came out.
 #[derive(Clone, Debug)]
-pub(super) struct Timing {
+pub struct Timing {
     /// Seconds of a call: the median of the repetitions.
-    pub(super) median: f64,
+    pub median: f64,
     /// The fastest one.
-    pub(super) min: f64,
+    pub min: f64,
     /// Calls in a repetition.
-    pub(super) calls: u64,
+    pub calls: u64,
     /// Operations in a call, where only the run can tell.
-    pub(super) flops: Option<f64>,
+    pub flops: Option<f64>,
     /// The median of the peak loop, all threads together.
-    pub(super) peak_gflops: f64,
+    pub peak_gflops: f64,
     /// The best one: far above the median where other work took the processor.
-    pub(super) best_peak_gflops: f64,
+    pub best_peak_gflops: f64,
 }
+
+/// A call that is timed. It returns the operations it did where it counts them itself.
+pub type Call<'a> = &'a mut dyn FnMut() -> Result<Option<f64>>;
 
 /// Times `reps` repetitions of `call`, each after one of the peak loop on all threads of the pool.
 ///
-/// `call` returns the operations it did where it counts them itself.
-///
 /// # Errors
 /// Those of `call`, and [`Error::Failed`] where the clock stands still.
-pub(super) fn compare(isa: Isa, reps: usize, call: &mut dyn FnMut() -> Result<Option<f64>>) -> Result<Timing> {
-    let mut flops = None;
-    let mut repeat = |calls: u64| -> Result<f64> {
+pub fn compare(isa: Isa, reps: usize, call: Call<'_>) -> Result<Timing> {
+    Ok(interleaved(isa, reps, &mut [call])?.remove(0))
+}
+
+/// Times `reps` rounds, in each of which the peak loop runs on all threads of the pool, and then a repetition of every
+/// call, in turn. Where there are several, each rests first, and a short one has an untimed call.
+///
+/// # Errors
+/// Those of the calls, and [`Error::Failed`] where the clock stands still.
+pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<Timing>> {
+    let count = calls.len();
+    let mut flops = vec![None; count];
+    let mut repeat = |i: usize, times: u64| -> Result<f64> {
         let start = Instant::now();
-        for _ in 0..calls {
-            flops = call()?;
+        for _ in 0..times {
+            flops[i] = calls[i]()?;
         }
         Ok(start.elapsed().as_secs_f64())
     };
-    let mut calls = calibrate(&mut repeat)?;
+    let mut times = (0..count).map(|i| calibrate(&mut |n| repeat(i, n))).collect::<Result<Vec<u64>>>()?;
+    let rest = if times.len() > 1 { REST } else { Duration::ZERO };
+    let mut long = vec![times.len() < 2; times.len()];
     let mut rounds = calibrate(&mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
-    let (mut seconds, mut rates) = (Vec::with_capacity(reps), Vec::with_capacity(reps));
-    while seconds.len() < reps {
+    let mut seconds = vec![Vec::with_capacity(reps); times.len()];
+    let mut rates = Vec::with_capacity(reps);
+    while rates.len() < reps {
+        sleep(rest);
         let (took, done) = peak(isa, rounds)?;
-        let operation = repeat(calls)?;
+        let mut round = Vec::with_capacity(times.len());
+        for (i, &n) in times.iter().enumerate() {
+            sleep(rest);
+            if !long[i] {
+                long[i] = repeat(i, 1)? > LONG;
+            }
+            round.push(repeat(i, n)?);
+        }
         // Calibrated while something else had the processor: begin again with more calls.
-        let (again, again_peak) = (longer(calls, operation), longer(rounds, took));
-        if (again, again_peak) != (calls, rounds) {
-            (calls, rounds) = (again, again_peak);
-            seconds.clear();
+        let again = times.iter().zip(&round).map(|(&n, &took)| longer(n, took)).collect::<Vec<_>>();
+        if again != times || longer(rounds, took) != rounds {
+            (times, rounds) = (again, longer(rounds, took));
+            seconds.iter_mut().for_each(Vec::clear);
             rates.clear();
             continue;
         }
         rates.push(done / took / 1e9);
-        seconds.push(operation / calls as f64);
+        for ((all, took), &n) in seconds.iter_mut().zip(round).zip(&times) {
+            all.push(took / n as f64);
+        }
     }
-    let min = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     let best_peak_gflops = rates.iter().copied().fold(0.0, f64::max);
-    Ok(Timing { median: median(seconds), min, calls, flops, peak_gflops: median(rates), best_peak_gflops })
+    let peak_gflops = median(rates);
+    let results = seconds.into_iter().zip(times).zip(flops);
+    Ok(results
+        .map(|((seconds, calls), flops)| {
+            let min = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+            Timing { median: median(seconds), min, calls, flops, peak_gflops, best_peak_gflops }
+        })
+        .collect())
 }
 
 /// The repeats that last long enough where `repeats` of them took `seconds`: at least twice as many where they did not.
