@@ -4,6 +4,7 @@
 //! its own. A row is the median of the rounds, beside the median of the peak in the same rounds. `make results` measures
 //! all parts; README.md in the folder of the results says what they show.
 
+mod apart;
 mod cblas;
 mod chart;
 mod contender;
@@ -26,6 +27,7 @@ use clap::Parser;
 use sae_harness::measure::{Call, interleaved};
 use sae_kernels::Isa;
 
+use apart::Apart;
 use cblas::Cblas;
 use contender::{Contender, Work};
 use parts::{Part, Race, races};
@@ -50,6 +52,12 @@ struct Args {
     /// A library with the C interface of BLAS and 32-bit indices, to stand in the same tables.
     #[arg(long)]
     cblas: Vec<PathBuf>,
+    /// Contenders to run beside the fused kernels, by name; all of them where none is named.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// One race of one part, by its number from 0, its rows on stdout: what this command runs itself for each race.
+    #[arg(long, hide = true)]
+    race: Option<usize>,
     /// Measure nothing: write tables and plots anew from the folder's results.csv.
     #[arg(long)]
     render: bool,
@@ -73,20 +81,39 @@ fn run(args: Args) -> Result<()> {
     threads.dedup();
     ensure!(threads.iter().all(|t| (1..=4096).contains(t)), "--threads: {threads:?}, expected 1 to 4096");
     let date = machine::date();
+    ensure!(args.race.is_none() || args.part.len() == 1, "--race: expected one --part that it is of");
     let out = args.out.clone().unwrap_or_else(|| Path::new("results").join(machine::slug()).join(&date));
-    fs::create_dir_all(&out).with_context(|| format!("{}", out.display()))?;
+    if args.race.is_none() {
+        fs::create_dir_all(&out).with_context(|| format!("{}", out.display()))?;
+    }
 
     if !args.render {
         let commit = machine::commit();
         let builds = args.cblas.iter().map(|path| Ok(Cblas::load(path)?.1)).collect::<Result<Vec<_>>>()?;
         let all = [Part::Gemm, Part::Encode, Part::Step, Part::Odd, Part::Growth];
         let wanted = if args.part.is_empty() { all.to_vec() } else { args.part.clone() };
-        let everybody = Contender::all(&args.cblas);
+        let mut everybody = Contender::all(&args.cblas);
+        let names: Vec<String> = everybody.iter().map(Contender::name).collect();
+        for name in &args.only {
+            ensure!(names.contains(name), "--only: `{name}`, expected names among: {}", names.join(", "));
+        }
+        everybody.retain(|c| *c == Contender::Fused || args.only.is_empty() || args.only.contains(&c.name()));
         for part in wanted {
-            let mut rows = record::read(&out)?;
+            let mut rows = if args.race.is_some() { Vec::new() } else { record::read(&out)? };
             rows.retain(|row| row.part != part.name());
-            for race in races(part, &threads, &everybody) {
-                rows.extend(hold(part, &race, args.reps, &commit)?);
+            for (index, race) in races(part, &threads, &everybody).into_iter().enumerate() {
+                if args.race.is_none_or(|wanted| wanted == index) {
+                    rows.extend(match args.race {
+                        Some(_) => hold(part, &race, args.reps, &commit)?,
+                        None => {
+                            apart::hold(&Apart { part, index, race: &race, threads: &threads, args: &args }, &commit)?
+                        }
+                    });
+                }
+            }
+            if args.race.is_some() {
+                print!("{}", String::from_utf8(record::bytes(&rows)?)?);
+                return Ok(());
             }
             rows.sort_by_key(|row| all.iter().position(|part| part.name() == row.part));
             record::write(&out, &rows)?;

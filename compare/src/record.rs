@@ -1,5 +1,6 @@
 //! `results.csv`: a line for each contender, operation, shape and number of threads.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -57,6 +58,18 @@ impl Row {
         }
     }
 
+    /// Of a contender that ended its process instead of its work: no number in it.
+    pub(crate) fn crashed(part: Part, race: &Race, who: String, reps: usize, commit: &str) -> Self {
+        let nan = f64::NAN;
+        let timing = Timing { median: nan, min: nan, calls: 0, flops: None, peak_gflops: nan, best_peak_gflops: nan };
+        Self::new(part, race, who, "", reps, &timing, commit)
+    }
+
+    /// Whether there is a measurement.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.median_ms.is_finite()
+    }
+
     pub(crate) fn shape(&self) -> [usize; 3] {
         [self.batch, self.d_in, self.d_hid]
     }
@@ -76,8 +89,28 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Row>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let mut reader = csv::Reader::from_path(&path).with_context(|| format!("{}", path.display()))?;
-    reader.deserialize().collect::<Result<_, _>>().with_context(|| format!("{}: a row of results", path.display()))
+    let content = fs::read(&path).with_context(|| format!("{}", path.display()))?;
+    parse(&content).with_context(|| format!("{}: expected rows of results", path.display()))
+}
+
+/// The rows of a file's content.
+///
+/// # Errors
+/// Where it is not what [`bytes`] makes.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Row>> {
+    Ok(csv::Reader::from_reader(bytes).deserialize().collect::<Result<_, _>>()?)
+}
+
+/// The content of a file of these rows.
+///
+/// # Errors
+/// None that memory does not make.
+pub(crate) fn bytes(rows: &[Row]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.into_inner()?)
 }
 
 /// Writes all rows.
@@ -85,11 +118,6 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Row>> {
 /// # Errors
 /// Where the file system refuses.
 pub(crate) fn write(folder: &Path, rows: &[Row]) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    let path = folder.join(FILE);
-    sae_harness::atomic::write(&path, &writer.into_inner()?)?;
+    sae_harness::atomic::write(&folder.join(FILE), &bytes(rows)?)?;
     Ok(())
 }

@@ -25,7 +25,8 @@ pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<Strin
          multiply-adds in registers on the same threads in the same rounds. `fused` is this library. The others are \
          products of other libraries on row-major matrices, followed in `encode` and `step` by this library's \
          vectorised epilogues as passes of their own; `plain loops` are what one would write without them. A step counts \
-         10·n·d_in·d_hid operations: sigmoids, squared error, KL penalty, Adam.\n",
+         10·n·d_in·d_hid operations: sigmoids, squared error, KL penalty, Adam. A contender that \
+         took its process down at a shape is named there as crashed.\n",
     );
     for plot in plots {
         write!(text, "\n![{}]({})\n", plot.title, plot.file)?;
@@ -103,6 +104,7 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Resul
         write!(text, "| {} | {threads} | {:.0} |", shown(shape), field[0].peak_gflops)?;
         for name in &names {
             match find(&field, name) {
+                Some(row) if !row.is_measured() => text.push_str(" crashed |"),
                 Some(row) if row.median_ms <= fastest => {
                     write!(text, " **{:.1} ({:.3})** |", row.gflops, row.fraction_of_peak)?
                 }

@@ -40,8 +40,10 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
     for (op, who, shape, threads, at_least) in fractions {
         let field: Vec<&Row> = field(rows, op, shape, threads);
         if who == "faer" {
-            let measured =
-                find(&field, FUSED).zip(find(&field, "faer")).map(|(ours, faer)| faer.median_ms / ours.median_ms);
+            let measured = find(&field, FUSED)
+                .zip(find(&field, "faer"))
+                .map(|(ours, faer)| faer.median_ms / ours.median_ms)
+                .filter(|ratio| ratio.is_finite());
             targets.push(Target {
                 what: "gemm against faer".to_owned(),
                 shape,
@@ -97,5 +99,7 @@ pub(crate) fn find<'a>(field: &[&'a Row], who: &str) -> Option<&'a Row> {
 /// The fastest that is not ours.
 pub(crate) fn best_peer<'a>(field: &[&'a Row]) -> Option<&'a Row> {
     let peers = field.iter().copied().filter(|row| row.contender != FUSED && row.contender != FUSED_AVX2);
-    peers.filter(|row| !row.contender.ends_with(PLAIN)).min_by(|a, b| a.median_ms.total_cmp(&b.median_ms))
+    peers
+        .filter(|row| row.is_measured() && !row.contender.ends_with(PLAIN))
+        .min_by(|a, b| a.median_ms.total_cmp(&b.median_ms))
 }

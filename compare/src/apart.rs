@@ -1,0 +1,71 @@
+//! Each race in a process of its own, so that a contender that takes its process down takes no results with it.
+//!
+//! The contenders of a race still share one process and run in turn. Where that process fails, each of them races the
+//! fused kernels alone; who fails again is recorded as crashed, and the rest race anew.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::Args;
+use crate::contender::{Contender, FUSED};
+use crate::parts::{Part, Race};
+use crate::record::{self, Row};
+
+/// A race, and the arguments that find it again.
+pub(crate) struct Apart<'a> {
+    pub(crate) part: Part,
+    pub(crate) index: usize,
+    pub(crate) race: &'a Race,
+    pub(crate) threads: &'a [usize],
+    pub(crate) args: &'a Args,
+}
+
+impl Apart<'_> {
+    /// The rows of a race between the fused kernels and these; `None` where the process failed.
+    fn run(&self, names: &[String], quiet: bool) -> Result<Option<Vec<Row>>> {
+        let program = std::env::current_exe().context("this program cannot find itself")?;
+        let threads: Vec<String> = self.threads.iter().map(usize::to_string).collect();
+        let mut command = Command::new(program);
+        command.args(["--part", self.part.name(), "--race", &self.index.to_string()]);
+        command.args(["--reps", &self.args.reps.to_string(), "--threads", &threads.join(",")]);
+        for path in &self.args.cblas {
+            command.arg("--cblas").arg(path);
+        }
+        command.args(["--only", if names.is_empty() { FUSED.to_owned() } else { names.join(",") }.as_str()]);
+        command.stderr(if quiet { Stdio::null() } else { Stdio::inherit() });
+        let output = command.output().context("this program cannot run itself")?;
+        match output.status.success() {
+            true => record::parse(&output.stdout).map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Measures a race in other processes: one row a contender.
+///
+/// # Errors
+/// Where the race fails for a reason that is no single contender's.
+pub(crate) fn hold(apart: &Apart<'_>, commit: &str) -> Result<Vec<Row>> {
+    let own = [Contender::Fused, Contender::FusedAvx2];
+    let peers = apart.race.contenders.iter().filter(|contender| !own.contains(contender));
+    let names: Vec<String> = peers.map(Contender::name).collect();
+    if let Some(rows) = apart.run(&names, false)? {
+        return Ok(rows);
+    }
+    let (mut sound, mut crashed) = (Vec::new(), Vec::new());
+    for name in names {
+        match apart.run(std::slice::from_ref(&name), true)? {
+            Some(_) => sound.push(name),
+            None => crashed.push(name),
+        }
+    }
+    let Some(mut rows) = apart.run(&sound, false)? else {
+        bail!("race {} of {} fails with contenders that finish alone", apart.index, apart.part.name());
+    };
+    for name in crashed {
+        eprintln!("{name}: its process ended before its work did");
+        rows.push(Row::crashed(apart.part, apart.race, name, apart.args.reps, commit));
+    }
+    Ok(rows)
+}
