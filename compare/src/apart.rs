@@ -3,7 +3,10 @@
 //! The contenders of a race still share one process and run in turn. Where that process fails, each of them races the
 //! fused kernels alone; who fails again is recorded as crashed, and the rest race anew.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -11,6 +14,9 @@ use crate::Args;
 use crate::contender::{Contender, FUSED};
 use crate::parts::{Part, Race};
 use crate::record::{self, Row};
+
+/// What no race takes that goes on at all.
+const LONGEST: Duration = Duration::from_secs(240);
 
 /// A race, and the arguments that find it again.
 pub(crate) struct Apart<'a> {
@@ -34,11 +40,26 @@ impl Apart<'_> {
         }
         command.args(["--only", if names.is_empty() { FUSED.to_owned() } else { names.join(",") }.as_str()]);
         command.stderr(if quiet { Stdio::null() } else { Stdio::inherit() });
-        let output = command.output().context("this program cannot run itself")?;
-        match output.status.success() {
-            true => record::parse(&output.stdout).map(Some),
-            false => Ok(None),
+        let mut child = command.stdout(Stdio::piped()).spawn().context("this program cannot run itself")?;
+        // The rows of a race are few enough for a pipe to hold: nothing has to be read before the end.
+        let started = Instant::now();
+        let done = loop {
+            match child.try_wait()? {
+                Some(status) => break status.success(),
+                None if started.elapsed() > LONGEST => {
+                    child.kill()?;
+                    child.wait()?;
+                    break false;
+                }
+                None => sleep(Duration::from_millis(20)),
+            }
+        };
+        if !done {
+            return Ok(None);
         }
+        let mut rows = Vec::new();
+        child.stdout.take().context("the output was asked for")?.read_to_end(&mut rows)?;
+        record::parse(&rows).map(Some)
     }
 }
 

@@ -74,6 +74,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
+    if args.race.is_some() {
+        // A panic on one thread of a pool may leave the others waiting for it for ever: end all of them.
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            print(info);
+            std::process::abort();
+        }));
+    }
     ensure!((7..=1000).contains(&args.reps), "--reps: {}, expected 7 to 1000", args.reps);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = if args.threads.is_empty() { vec![1, cores] } else { args.threads.clone() };
