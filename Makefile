@@ -4,14 +4,13 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test bench results compare ulp example fmt lint doc clean
+.PHONY: help train test bench results ulp example fmt lint doc clean
 
 help:
 	@echo 'make train    train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
 	@echo 'make test     every test that this machine can run; says what it leaves out'
 	@echo 'make bench    kernels and training steps on every backend (minutes)'
 	@echo 'make results  the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
-	@echo 'make compare  the training step beside PyTorch and JAX, from pip, into the same folder (minutes)'
 	@echo 'make ulp      the elementary functions over all 2^32 inputs (minutes)'
 	@echo 'make example  the kernels inside somebody else'"'"'s trainer'
 	@echo 'make fmt      format'

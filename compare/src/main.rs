@@ -118,13 +118,15 @@ fn run(args: Args) -> Result<()> {
                         }
                     });
                 }
+                if args.race.is_none() {
+                    rows.sort_by_key(|row| all.iter().position(|part| part.name() == row.part));
+                    record::write(&out, &rows)?;
+                }
             }
             if args.race.is_some() {
                 print!("{}", String::from_utf8(record::bytes(&rows)?)?);
                 return Ok(());
             }
-            rows.sort_by_key(|row| all.iter().position(|part| part.name() == row.part));
-            record::write(&out, &rows)?;
         }
         sae_harness::atomic::write(&out.join("machine.txt"), machine::describe(&date, &commit, &builds).as_bytes())?;
     }

@@ -12,6 +12,9 @@ use crate::parts::{Part, Race};
 /// The file's name.
 pub(crate) const FILE: &str = "results.csv";
 
+/// The median of the peak over its best, below which a race was disturbed by other work.
+pub(crate) const DISTURBED: f64 = 0.9;
+
 /// What one contender reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
@@ -68,6 +71,11 @@ impl Row {
     /// Whether there is a measurement.
     pub(crate) fn is_measured(&self) -> bool {
         self.median_ms.is_finite()
+    }
+
+    /// Whether other work took the processor: then the fraction of the peak says little.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.peak_gflops < DISTURBED * self.best_peak_gflops || self.fraction_of_peak > 1.0
     }
 
     pub(crate) fn shape(&self) -> [usize; 3] {

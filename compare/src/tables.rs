@@ -8,11 +8,8 @@ use anyhow::Result;
 
 use crate::contender::FUSED;
 use crate::plots::Plot;
-use crate::record::Row;
+use crate::record::{DISTURBED, Row};
 use crate::targets::{self, best_peer, field, find};
-
-/// The median of the peak over its best, below which a race was disturbed by other work.
-const DISTURBED: f64 = 0.9;
 
 /// All of it, from the rows and from what else the folder holds.
 pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<String> {
@@ -21,7 +18,7 @@ pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<Strin
          Written by `make results`; every figure is in [`results.csv`](results.csv), the machine in \
          [`machine.txt`](machine.txt).\n\n\
          Single precision, random data. All contenders of a line ran in one process, in turn, each after its own untimed \
-         call, every sample at least 2 ms; a figure is the median of the repetitions. The peak is a loop of fused \
+         call, every sample at least 20 ms; a figure is the median of the repetitions. The peak is a loop of fused \
          multiply-adds in registers on the same threads in the same rounds. `fused` is this library. The others are \
          products of other libraries on row-major matrices, followed in `encode` and `step` by this library's \
          vectorised epilogues as passes of their own; `plain loops` are what one would write without them. A step counts \
@@ -45,12 +42,12 @@ pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<Strin
 }
 
 fn disturbed(text: &mut String, rows: &[Row]) -> Result<()> {
-    let bad = rows.iter().filter(|row| row.peak_gflops < DISTURBED * row.best_peak_gflops).count();
+    let bad = rows.iter().filter(|row| row.is_disturbed()).count();
     if bad > 0 {
         writeln!(
             text,
             "\nOther work took the processor in the races of {bad} of {} rows: the median of the peak was under {DISTURBED} of its \
-             best. `peak_gflops` and `best_peak_gflops` in the CSV say which.",
+             best, or below what a product reached. `peak_gflops` and `best_peak_gflops` in the CSV say which.",
             rows.len()
         )?;
     }
@@ -101,7 +98,8 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Resul
     for (shape, threads) in races {
         let field = field(&rows, part, shape, threads);
         let fastest = field.iter().map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
-        write!(text, "| {} | {threads} | {:.0} |", shown(shape), field[0].peak_gflops)?;
+        let note = if field.iter().any(|row| row.is_disturbed()) { " (disturbed)" } else { "" };
+        write!(text, "| {}{note} | {threads} | {:.0} |", shown(shape), field[0].peak_gflops)?;
         for name in &names {
             match find(&field, name) {
                 Some(row) if !row.is_measured() => text.push_str(" crashed |"),

@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 /// Seconds that a timed repetition lasts at least: far above the resolution of any clock and the start of threads.
 const SHORTEST: f64 = 2e-3;
+/// The same where several take turns: threads that have rested may all wake on one core, and part only after a while.
+const SHORTEST_OF_MANY: f64 = 2e-2;
 /// Seconds of warm-up before anything counts.
 const WARM_UP: f64 = 0.1;
 
@@ -53,6 +55,7 @@ pub fn compare(isa: Isa, reps: usize, call: Call<'_>) -> Result<Timing> {
 /// Those of the calls, and [`Error::Failed`] where the clock stands still.
 pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<Timing>> {
     let count = calls.len();
+    let shortest = if count > 1 { SHORTEST_OF_MANY } else { SHORTEST };
     let mut flops = vec![None; count];
     let mut repeat = |i: usize, times: u64| -> Result<f64> {
         let start = Instant::now();
@@ -61,14 +64,17 @@ pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<
         }
         Ok(start.elapsed().as_secs_f64())
     };
-    let mut times = (0..count).map(|i| calibrate(&mut |n| repeat(i, n))).collect::<Result<Vec<u64>>>()?;
+    let mut times = (0..count).map(|i| calibrate(shortest, &mut |n| repeat(i, n))).collect::<Result<Vec<u64>>>()?;
     let rest = if times.len() > 1 { REST } else { Duration::ZERO };
     let mut long = vec![times.len() < 2; times.len()];
-    let mut rounds = calibrate(&mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
+    let mut rounds = calibrate(shortest, &mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
     let mut seconds = vec![Vec::with_capacity(reps); times.len()];
     let mut rates = Vec::with_capacity(reps);
     while rates.len() < reps {
         sleep(rest);
+        if count > 1 {
+            peak(isa, rounds)?;
+        }
         let (took, done) = peak(isa, rounds)?;
         let mut round = Vec::with_capacity(times.len());
         for (i, &n) in times.iter().enumerate() {
@@ -79,9 +85,9 @@ pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<
             round.push(repeat(i, n)?);
         }
         // Calibrated while something else had the processor: begin again with more calls.
-        let again = times.iter().zip(&round).map(|(&n, &took)| longer(n, took)).collect::<Vec<_>>();
-        if again != times || longer(rounds, took) != rounds {
-            (times, rounds) = (again, longer(rounds, took));
+        let again = times.iter().zip(&round).map(|(&n, &took)| longer(n, took, shortest)).collect::<Vec<_>>();
+        if again != times || longer(rounds, took, shortest) != rounds {
+            (times, rounds) = (again, longer(rounds, took, shortest));
             seconds.iter_mut().for_each(Vec::clear);
             rates.clear();
             continue;
@@ -103,25 +109,25 @@ pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<
 }
 
 /// The repeats that last long enough where `repeats` of them took `seconds`: at least twice as many where they did not.
-fn longer(repeats: u64, seconds: f64) -> u64 {
-    match seconds < SHORTEST {
+fn longer(repeats: u64, seconds: f64, shortest: f64) -> u64 {
+    match seconds < shortest {
         true => repeats.saturating_mul(2),
         false => repeats,
     }
 }
 
 /// How many repeats make a timed repetition, after warming up with more and more of them.
-fn calibrate(repeat: &mut dyn FnMut(u64) -> Result<f64>) -> Result<u64> {
+fn calibrate(shortest: f64, repeat: &mut dyn FnMut(u64) -> Result<f64>) -> Result<u64> {
     const MOST: u64 = 1 << 40;
     let (mut repeats, mut warm) = (1u64, 0.0);
     while repeats < MOST {
         let took = repeat(repeats)?;
         warm += took;
-        if took < SHORTEST {
+        if took < shortest {
             repeats *= 2;
         } else if warm >= WARM_UP {
             // What is faster when warm still lasts long enough.
-            return Ok(if took < 1.25 * SHORTEST { repeats + repeats.div_ceil(4) } else { repeats });
+            return Ok(if took < 1.25 * shortest { repeats + repeats.div_ceil(4) } else { repeats });
         }
     }
     Err(Error::Failed("the clock does not advance".to_owned()))
@@ -160,10 +166,10 @@ mod tests {
     fn a_repetition_is_calibrated_to_last_long_enough() {
         // A call of a fixed number of seconds, without a clock.
         for each in [1e-9, 3.7e-6, 1.9e-3, 5e-2] {
-            let repeats = calibrate(&mut |n| Ok(n as f64 * each)).unwrap();
+            let repeats = calibrate(SHORTEST, &mut |n| Ok(n as f64 * each)).unwrap();
             assert!(repeats as f64 * each >= SHORTEST, "{each}: {repeats}");
             assert!(repeats == 1 || repeats as f64 * each <= 2.0 * SHORTEST * 1.25, "{each}: {repeats}");
         }
-        assert!(calibrate(&mut |_| Ok(0.0)).is_err());
+        assert!(calibrate(SHORTEST, &mut |_| Ok(0.0)).is_err());
     }
 }

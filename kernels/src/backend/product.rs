@@ -36,7 +36,7 @@ impl Sgemm<'_> {
 
     /// The left factor, the right factor `[k, n]` and the result `[m, n]`, each with its stride. What lies between the
     /// rows of the result is not to be written.
-    pub const fn operands(&mut self) -> ((&[f32], usize), (&[f32], usize), (&mut [f32], usize)) {
+    pub const fn operands(&mut self) -> (Strided<&[f32]>, Strided<&[f32]>, Strided<&mut [f32]>) {
         ((self.a, self.lda), (self.b, self.ldb), (self.c, self.ldc))
     }
 
@@ -45,6 +45,9 @@ impl Sgemm<'_> {
         self.accumulate
     }
 }
+
+/// The elements of a row-major matrix and the stride of its rows.
+pub type Strided<S> = (S, usize);
 
 /// Somebody's product, from which [`Unfused`](super::Unfused) makes a backend.
 ///
