@@ -43,7 +43,7 @@ impl Contender {
             let name = name.strip_prefix("lib").unwrap_or(&name);
             Self::Cblas(path.clone(), format!("cblas {}", name.split(".so").next().unwrap_or(name)))
         }));
-        all.extend(built.last().map(Self::Plain));
+        all.extend(built.max_by_key(|kind| *kind == BackendKind::OpenBlas).map(Self::Plain));
         all
     }
 
@@ -82,14 +82,14 @@ impl Contender {
         let backend = self.backend().with_context(|| format!("contender {}", self.name()))?;
         Ok(match self {
             Self::Plain(_) => Work::Plain { op, plain: Box::new(Plain::new(sizes)), product: backend },
-            _ => Work::Operation(op.build(sizes, backend)?),
+            _ => Work::Operation(Box::new(op.build(sizes, backend)?)),
         })
     }
 }
 
 /// An operation, ready to be called again and again.
 pub(crate) enum Work {
-    Operation(Operation),
+    Operation(Box<Operation>),
     Plain { op: Op, plain: Box<Plain>, product: Box<dyn Backend> },
 }
 

@@ -88,9 +88,9 @@ impl Plain {
         multiply(product, Form::Nn, [batch, d_in, d_hid], &self.x, &self.w_enc.w, &mut self.h)?;
         self.rho_hat.fill(0.0);
         for row in self.h.chunks_exact_mut(d_hid) {
-            for j in 0..d_hid {
-                row[j] = sigmoid(row[j] + self.b_enc.w[j]);
-                self.rho_hat[j] += row[j];
+            for ((h, bias), sum) in row.iter_mut().zip(&self.b_enc.w).zip(&mut self.rho_hat) {
+                *h = sigmoid(*h + bias);
+                *sum += *h;
             }
         }
         self.rho_hat.iter_mut().for_each(|sum| *sum /= batch as f32);

@@ -23,7 +23,7 @@ mod unfused;
 
 pub use fused::Fused;
 pub use naive::Naive;
-pub use product::{Product, Sgemm, Strided};
+pub use product::{Operands, Product, Sgemm};
 pub use unfused::Unfused;
 
 use std::fmt;

@@ -36,7 +36,7 @@ impl Sgemm<'_> {
 
     /// The left factor, the right factor `[k, n]` and the result `[m, n]`, each with its stride. What lies between the
     /// rows of the result is not to be written.
-    pub const fn operands(&mut self) -> (Strided<&[f32]>, Strided<&[f32]>, Strided<&mut [f32]>) {
+    pub const fn operands(&mut self) -> Operands<'_> {
         ((self.a, self.lda), (self.b, self.ldb), (self.c, self.ldc))
     }
 
@@ -46,8 +46,8 @@ impl Sgemm<'_> {
     }
 }
 
-/// The elements of a row-major matrix and the stride of its rows.
-pub type Strided<S> = (S, usize);
+/// `a`, `b` and `c` of a product: the elements of each, and the stride of its rows.
+pub type Operands<'s> = ((&'s [f32], usize), (&'s [f32], usize), (&'s mut [f32], usize));
 
 /// Somebody's product, from which [`Unfused`](super::Unfused) makes a backend.
 ///
