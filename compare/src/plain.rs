@@ -181,7 +181,7 @@ mod tests {
             let theirs = step.train_step(&mut Naive, MatRef::row_major(&x, 9, 7).unwrap(), LR).unwrap();
             let ours = plain.step(&mut Naive).unwrap();
             // A loss near 1 of 63 + 5 terms, each with a relative error of a few units of 2⁻²⁴.
-            assert!((ours - f64::from(theirs.loss)).abs() <= 68.0 * 8.0 * 2f64.powi(-24) * ours, "{ours} {theirs:?}");
+            assert!((ours - theirs.loss).abs() <= 68.0 * 8.0 * 2f64.powi(-24) * ours, "{ours} {theirs:?}");
         }
     }
 }

@@ -110,7 +110,7 @@ mod tests {
                 };
                 let (a, b, mut c) = (data(la, 1), data(lb, 2), data(lc, 3));
                 let mut expected = c.clone();
-                let mut run = |backend: &mut dyn Backend, c: &mut [f32]| {
+                let run = |backend: &mut dyn Backend, c: &mut [f32]| {
                     let (a, b) = (MatRef::new(&a, la).unwrap(), MatRef::new(&b, lb).unwrap());
                     backend.gemm(Gemm { form, a, b, c: MatMut::new(c, lc).unwrap(), accumulate }).unwrap();
                 };
