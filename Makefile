@@ -4,13 +4,14 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test bench asm-check ulp example fmt lint doc clean
+.PHONY: help train test bench asm-check results ulp example fmt lint doc clean
 
 help:
 	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
 	@echo 'make test       every test that this machine can run; says what it leaves out'
 	@echo 'make bench      kernels and training steps on every backend (minutes)'
 	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
+	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
 	@echo 'make ulp        the elementary functions over all 2^32 inputs (minutes)'
 	@echo 'make example    the kernels inside somebody else'"'"'s trainer'
 	@echo 'make fmt        format'
@@ -29,6 +30,12 @@ bench:
 
 asm-check:
 	scripts/asm-check
+
+# PARTS: gemm encode step odd growth. CBLAS: paths of libraries with the C interface of BLAS.
+PARTS ?= gemm encode step odd growth
+results:
+	$(CARGO) build --release -q -p sae-compare $(OPENBLAS)
+	for part in $(PARTS); do $${CARGO_TARGET_DIR:-target}/release/sae-compare --part $$part $(CBLAS:%=--cblas %) || exit 1; done
 
 ulp:
 	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture --test-threads 1

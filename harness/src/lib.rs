@@ -6,6 +6,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
+pub mod measure;
 pub mod model;
 mod paths;
 pub mod preprocess;

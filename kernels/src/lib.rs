@@ -21,7 +21,7 @@ mod simd;
 pub mod step;
 mod view;
 
-pub use backend::{Backend, BackendKind, Fused, Naive, backend, openblas_config};
+pub use backend::{Backend, BackendKind, Fused, Naive, Operands, Product, Sgemm, Unfused, backend, openblas_config};
 pub use error::Error;
 pub use gemm::cache::CacheSizes;
 pub use isa::{ISA_VARIABLE, Isa};

@@ -6,7 +6,7 @@ use sae_kernels::{BackendKind, CacheSizes, Isa, KernelInfo, kernels, openblas_co
 use serde_json::json;
 
 use super::args::InfoArgs;
-use super::{output, system};
+use super::output;
 use crate::error::Result;
 use crate::model::available_memory;
 
@@ -18,7 +18,7 @@ pub(super) fn run(args: InfoArgs) -> Result {
     if args.json {
         return output::print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "processor": system::processor(),
+            "processor": crate::measure::processor(),
             "arch": std::env::consts::ARCH,
             "os": std::env::consts::OS,
             "threads": threads,
@@ -45,7 +45,7 @@ pub(super) fn run(args: InfoArgs) -> Result {
         let _ = writeln!(text, "{name:<10} {value}");
     };
     line("version", env!("CARGO_PKG_VERSION"));
-    line("processor", &system::processor());
+    line("processor", &crate::measure::processor());
     line("threads", &threads.to_string());
     line("caches", &format!("L1 {}, L2 {}, L3 {}", size(caches.l1), size(caches.l2), size(caches.l3)));
     if let Some(bytes) = available_memory() {

@@ -3,6 +3,6 @@
 pub mod curves;
 pub mod filters;
 pub mod palette;
+pub mod svg;
 
 mod axis;
-mod svg;

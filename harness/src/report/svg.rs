@@ -4,30 +4,35 @@ use std::fmt::{self, Display, Write};
 
 /// A document under construction.
 #[derive(Debug)]
-pub(super) struct Svg {
+pub struct Svg {
     text: String,
 }
 
 /// Where a text is anchored.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Anchor {
+pub enum Anchor {
+    /// At its start.
     Start,
+    /// In its middle.
     Middle,
+    /// At its end.
     End,
 }
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stroke {
-    pub(super) color: &'static str,
-    pub(super) width: f64,
+pub struct Stroke {
+    /// As SVG writes it.
+    pub color: &'static str,
+    /// In pixels.
+    pub width: f64,
     /// Empty for a solid line.
-    pub(super) dashes: &'static str,
+    pub dashes: &'static str,
 }
 
 impl Svg {
     /// A document of that size in pixels, on white, with a title for those who cannot see it.
-    pub(super) fn new(width: f64, height: f64, title: &str) -> Self {
+    pub fn new(width: f64, height: f64, title: &str) -> Self {
         let mut svg = Self { text: String::new() };
         svg.push(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" \
@@ -38,7 +43,8 @@ impl Svg {
         svg
     }
 
-    pub(super) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), stroke: Stroke) {
+    /// A straight line.
+    pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), stroke: Stroke) {
         self.push(format_args!(
             "<line x1=\"{x1:.2}\" y1=\"{y1:.2}\" x2=\"{x2:.2}\" y2=\"{y2:.2}\"{}/>",
             StrokeAttributes(stroke)
@@ -46,7 +52,7 @@ impl Svg {
     }
 
     /// A line through the points; a point that is not finite interrupts it.
-    pub(super) fn curve(&mut self, points: impl Iterator<Item = (f64, f64)>, stroke: Stroke) {
+    pub fn curve(&mut self, points: impl Iterator<Item = (f64, f64)>, stroke: Stroke) {
         let mut path = String::new();
         let mut run = 0;
         let end = |path: &mut String, run: usize| {
@@ -73,14 +79,16 @@ impl Svg {
         }
     }
 
-    pub(super) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), fill: &str, stroke: Stroke) {
+    /// A rectangle.
+    pub fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), fill: &str, stroke: Stroke) {
         self.push(format_args!(
             "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{fill}\"{}/>",
             StrokeAttributes(stroke)
         ));
     }
 
-    pub(super) fn circle(&mut self, (x, y): (f64, f64), radius: f64, fill: &str, stroke: Stroke) {
+    /// A circle.
+    pub fn circle(&mut self, (x, y): (f64, f64), radius: f64, fill: &str, stroke: Stroke) {
         self.push(format_args!(
             "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{fill}\"{}/>",
             StrokeAttributes(stroke)
@@ -88,7 +96,7 @@ impl Svg {
     }
 
     /// A text of `size` pixels; `attributes` are further ones, as they stand in the file.
-    pub(super) fn text(&mut self, (x, y): (f64, f64), size: f64, anchor: Anchor, attributes: &str, content: &str) {
+    pub fn text(&mut self, (x, y): (f64, f64), size: f64, anchor: Anchor, attributes: &str, content: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -101,7 +109,8 @@ impl Svg {
         ));
     }
 
-    pub(super) fn finish(mut self) -> String {
+    /// The document.
+    pub fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }

@@ -1,7 +1,7 @@
 //! The product of the matrixmultiply crate, split over the threads of the rayon pool.
 
 use super::BackendKind;
-use super::unfused::{Multiply, Sgemm};
+use super::product::{Product, Sgemm};
 use crate::ops::Form;
 use crate::pool;
 
@@ -12,56 +12,66 @@ pub(super) struct MatrixMultiply;
 /// Multiply-adds below which a product stays on the thread it is on.
 const SPLIT_WORK: usize = 1 << 20;
 
-struct Split(Sgemm);
+/// Where the three matrices lie.
+#[derive(Clone, Copy)]
+struct Places {
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+}
 
 // SAFETY: parts write disjoint rows or columns of `c`; `a` and `b` are only read.
-unsafe impl Sync for Split {}
+unsafe impl Sync for Places {}
 
-impl Multiply for MatrixMultiply {
-    const KIND: BackendKind = BackendKind::MatrixMultiply;
+impl Places {
+    /// As one, so that a closure takes them as one.
+    fn all(&self) -> Self {
+        *self
+    }
+}
 
-    unsafe fn sgemm(&mut self, op: Sgemm) {
-        let work = op.m.saturating_mul(op.n).saturating_mul(op.k);
+impl Product for MatrixMultiply {
+    fn kind(&self) -> BackendKind {
+        BackendKind::MatrixMultiply
+    }
+
+    fn sgemm(&mut self, op: Sgemm<'_>) {
+        let Sgemm { form, m, n, k, a, lda, b, ldb, accumulate, c, ldc } = op;
+        let work = m.saturating_mul(n).saturating_mul(k);
         let slots = if work < SPLIT_WORK { 1 } else { pool::threads() };
-        let by_rows = op.m >= op.n;
-        let len = if by_rows { op.m } else { op.n };
+        let by_rows = m >= n;
+        let len = if by_rows { m } else { n };
         // Multiples of the crate's own tile.
         let part = len.div_ceil(slots).next_multiple_of(16);
-        let split = Split(op);
+        let (a_row, a_col) = match form {
+            Form::Nn => (lda, 1),
+            Form::Tn => (1, lda),
+        };
+        let beta = if accumulate { 1.0 } else { 0.0 };
+        let places = Places { a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr() };
         pool::for_each(slots, len.div_ceil(part), &|_, i| {
-            let op = split.op();
             let (at, len) = (i * part, part.min(len - i * part));
-            let (a_row, a_col) = match op.form {
-                Form::Nn => (op.lda, 1),
-                Form::Tn => (1, op.lda),
-            };
-            let (row, col, m, n) = if by_rows { (at, 0, len, op.n) } else { (0, at, op.m, len) };
-            let beta = if op.accumulate { 1.0 } else { 0.0 };
-            // SAFETY: the caller's: the part lies inside the operands.
+            let (row, col, m, n) = if by_rows { (at, 0, len, n) } else { (0, at, m, len) };
+            let Places { a, b, c } = places.all();
+            // SAFETY: the part lies inside the operands, which `Sgemm` holds over their shapes.
             unsafe {
                 matrixmultiply::sgemm(
                     m,
-                    op.k,
+                    k,
                     n,
                     1.0,
-                    op.a.add(row * a_row),
+                    a.add(row * a_row),
                     a_row as isize,
                     a_col as isize,
-                    op.b.add(col),
-                    op.ldb as isize,
+                    b.add(col),
+                    ldb as isize,
                     1,
                     beta,
-                    op.c.add(row * op.ldc + col),
-                    op.ldc as isize,
+                    c.add(row * ldc + col),
+                    ldc as isize,
                     1,
                 );
             }
         });
-    }
-}
-
-impl Split {
-    fn op(&self) -> &Sgemm {
-        &self.0
     }
 }

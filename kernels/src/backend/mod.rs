@@ -8,18 +8,23 @@
 //! | `openblas` | `cblas_sgemm` | the same vectorised epilogue, as a pass of its own |
 //! | `matrixmultiply` | `matrixmultiply::sgemm` | the same vectorised epilogue, as a pass of its own |
 //! | `naive` | plain loops, f32 or f64 | plain loops: the definition of correct |
+//!
+//! Any other product becomes a backend by [`Unfused`].
 
 mod fused;
 mod matrixmultiply;
 mod naive;
 #[cfg(feature = "openblas")]
 mod openblas;
+mod product;
 #[cfg(test)]
 mod same_chain;
 mod unfused;
 
 pub use fused::Fused;
 pub use naive::Naive;
+pub use product::{Operands, Product, Sgemm};
+pub use unfused::Unfused;
 
 use std::fmt;
 use std::str::FromStr;
@@ -96,10 +101,12 @@ pub enum BackendKind {
     MatrixMultiply,
     /// Plain loops.
     Naive,
+    /// Somebody else's [`Product`] under [`Unfused`]: made in code, of no name that can be asked for.
+    Product,
 }
 
 impl BackendKind {
-    /// Every backend.
+    /// Every backend that [`backend`] can make.
     pub const ALL: [Self; 4] = [Self::Fused, Self::OpenBlas, Self::MatrixMultiply, Self::Naive];
 
     /// The name `--backend` takes.
@@ -109,12 +116,17 @@ impl BackendKind {
             Self::OpenBlas => "openblas",
             Self::MatrixMultiply => "matrixmultiply",
             Self::Naive => "naive",
+            Self::Product => "product",
         }
     }
 
     /// Whether this build contains it.
     pub const fn is_built(self) -> bool {
-        !matches!(self, Self::OpenBlas) || cfg!(feature = "openblas")
+        match self {
+            Self::OpenBlas => cfg!(feature = "openblas"),
+            Self::Product => false,
+            Self::Fused | Self::MatrixMultiply | Self::Naive => true,
+        }
     }
 }
 
@@ -124,31 +136,33 @@ impl fmt::Display for BackendKind {
     }
 }
 
+fn unknown(name: &str) -> Error {
+    let expected = BackendKind::ALL.map(BackendKind::name).join(", ");
+    Error::Unknown { what: "backend", found: name.to_owned(), expected }
+}
+
 impl FromStr for BackendKind {
     type Err = Error;
 
     fn from_str(name: &str) -> std::result::Result<Self, Error> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| Error::Unknown {
-            what: "backend",
-            found: name.to_owned(),
-            expected: Self::ALL.map(Self::name).join(", "),
-        })
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| unknown(name))
     }
 }
 
 /// Makes a backend.
 ///
 /// # Errors
-/// [`Error::NotBuilt`], and those of [`Isa::detect`].
+/// [`Error::NotBuilt`], [`Error::Unknown`] for [`BackendKind::Product`], and those of [`Isa::detect`].
 pub fn backend(kind: BackendKind) -> Result<Box<dyn Backend>> {
     match kind {
         BackendKind::Fused => Ok(Box::new(Fused::new()?)),
         #[cfg(feature = "openblas")]
-        BackendKind::OpenBlas => Ok(Box::new(unfused::Unfused::new(openblas::OpenBlas)?)),
+        BackendKind::OpenBlas => Ok(Box::new(Unfused::new(openblas::OpenBlas)?)),
         #[cfg(not(feature = "openblas"))]
         BackendKind::OpenBlas => Err(Error::NotBuilt { backend: "openblas", feature: "openblas" }),
-        BackendKind::MatrixMultiply => Ok(Box::new(unfused::Unfused::new(matrixmultiply::MatrixMultiply)?)),
+        BackendKind::MatrixMultiply => Ok(Box::new(Unfused::new(matrixmultiply::MatrixMultiply)?)),
         BackendKind::Naive => Ok(Box::new(Naive)),
+        BackendKind::Product => Err(unknown(kind.name())),
     }
 }
 

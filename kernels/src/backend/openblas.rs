@@ -9,7 +9,7 @@ use blas_src as _;
 use openblas_src as _;
 
 use super::BackendKind;
-use super::unfused::{Multiply, Sgemm};
+use super::product::{Product, Sgemm};
 use crate::ops::Form;
 use crate::pool;
 
@@ -32,17 +32,22 @@ fn int(what: usize) -> c_int {
     c_int::try_from(what).expect("the door refuses matrices beyond BLAS's index range")
 }
 
-impl Multiply for OpenBlas {
-    const KIND: BackendKind = BackendKind::OpenBlas;
-    const MAX_DIM: usize = c_int::MAX as usize;
+impl Product for OpenBlas {
+    fn kind(&self) -> BackendKind {
+        BackendKind::OpenBlas
+    }
 
-    unsafe fn sgemm(&mut self, op: Sgemm) {
+    fn max_dim(&self) -> usize {
+        c_int::MAX as usize
+    }
+
+    fn sgemm(&mut self, op: Sgemm<'_>) {
         let trans_a = match op.form {
             Form::Nn => CBLAS_TRANSPOSE::CblasNoTrans,
             Form::Tn => CBLAS_TRANSPOSE::CblasTrans,
         };
         let beta = if op.accumulate { 1.0 } else { 0.0 };
-        // SAFETY: the caller's; OpenBLAS may be called from any thread.
+        // SAFETY: `Sgemm` holds the operands over their shapes; OpenBLAS may be called from any thread.
         unsafe {
             openblas_set_num_threads(int(pool::threads()));
             cblas_sgemm(
@@ -53,12 +58,12 @@ impl Multiply for OpenBlas {
                 int(op.n),
                 int(op.k),
                 1.0,
-                op.a,
+                op.a.as_ptr(),
                 int(op.lda),
-                op.b,
+                op.b.as_ptr(),
                 int(op.ldb),
                 beta,
-                op.c,
+                op.c.as_mut_ptr(),
                 int(op.ldc),
             );
         }

@@ -5,8 +5,7 @@
 #[allow(dead_code, reason = "the integration tests use all of it")]
 mod support;
 
-use super::unfused::{Multiply, Sgemm, Unfused};
-use super::{Backend, BackendKind, Fused};
+use super::{Backend, BackendKind, Fused, Product, Sgemm, Unfused};
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::ops::{Form, Gemm};
@@ -17,10 +16,12 @@ use support::{Case, Data, Op, Places, Shared, Storage, run, share, training};
 #[derive(Debug)]
 struct FusedProduct(Fused);
 
-impl Multiply for FusedProduct {
-    const KIND: BackendKind = BackendKind::Fused;
+impl Product for FusedProduct {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Fused
+    }
 
-    unsafe fn sgemm(&mut self, op: Sgemm) {
+    fn sgemm(&mut self, op: Sgemm<'_>) {
         let Sgemm { form, m, n, k, accumulate, .. } = op;
         let [a_rows, a_cols] = match form {
             Form::Nn => [m, k],
@@ -28,14 +29,8 @@ impl Multiply for FusedProduct {
         };
         let [a, b, c] = [(a_rows, a_cols, op.lda), (k, n, op.ldb), (m, n, op.ldc)]
             .map(|(rows, cols, ld)| Layout::row_major_ld(rows, cols, ld).unwrap());
-        let len = |layout: Layout| layout.len().unwrap();
-        // SAFETY: the caller's: operands are readable over their shapes, `c` is writable and its alone.
-        let (a_data, b_data, c_data) = unsafe {
-            let a_data = std::slice::from_raw_parts(op.a, len(a));
-            (a_data, std::slice::from_raw_parts(op.b, len(b)), std::slice::from_raw_parts_mut(op.c, len(c)))
-        };
-        let (a, b) = (MatRef::new(a_data, a).unwrap(), MatRef::new(b_data, b).unwrap());
-        self.0.gemm(Gemm { form, a, b, c: MatMut::new(c_data, c).unwrap(), accumulate }).unwrap();
+        let (a, b) = (MatRef::new(op.a, a).unwrap(), MatRef::new(op.b, b).unwrap());
+        self.0.gemm(Gemm { form, a, b, c: MatMut::new(op.c, c).unwrap(), accumulate }).unwrap();
     }
 }
 

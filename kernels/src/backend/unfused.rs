@@ -5,6 +5,7 @@
 //! costs that), one of an epilogue is met in strips that no panel border cuts.
 
 use super::fused::{finish_decode, update_tile};
+use super::product::{Product, Sgemm};
 use super::{Backend, BackendKind};
 use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, update_slice};
 use crate::error::Error;
@@ -21,37 +22,9 @@ use crate::ops::{
 use crate::pool;
 use crate::view::{MatMut, MatRef};
 
-/// One product of row-major matrices: `c [m, n]` of `a` and `b`, strides in elements.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sgemm {
-    pub(super) form: Form,
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) a: *const f32,
-    pub(super) lda: usize,
-    pub(super) b: *const f32,
-    pub(super) ldb: usize,
-    /// Whether to add to `c`, or to overwrite it unread.
-    pub(super) accumulate: bool,
-    pub(super) c: *mut f32,
-    pub(super) ldc: usize,
-}
-
-/// Somebody's product.
-pub(super) trait Multiply: Send {
-    const KIND: BackendKind;
-    /// The largest dimension or stride it can be told.
-    const MAX_DIM: usize = isize::MAX as usize;
-
-    /// # Safety
-    /// `a`, `b` and `c` are readable (`c` writable) over their shapes; none of m, n, k is 0.
-    unsafe fn sgemm(&mut self, op: Sgemm);
-}
-
-/// A backend made of somebody's product.
+/// A backend made of somebody's product; [`Product`] shows how.
 #[derive(Debug)]
-pub(super) struct Unfused<G> {
+pub struct Unfused<G> {
     product: G,
     tier: &'static Tier,
     sums: Sums,
@@ -63,13 +36,20 @@ pub(super) struct Unfused<G> {
     z: AlignedVec<f32>,
 }
 
-impl<G: Multiply> Unfused<G> {
-    pub(super) fn new(product: G) -> Result<Self> {
+impl<G: Product> Unfused<G> {
+    /// With its epilogues on the best instruction set there is.
+    ///
+    /// # Errors
+    /// Those of [`Isa::detect`].
+    pub fn new(product: G) -> Result<Self> {
         Self::with_isa(product, Isa::detect()?)
     }
 
     /// With its epilogues on a given instruction set.
-    pub(super) fn with_isa(product: G, isa: Isa) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::IsaUnavailable`].
+    pub fn with_isa(product: G, isa: Isa) -> Result<Self> {
         let isa = isa.require()?;
         let tier = Tier::of(isa).expect("the instruction set was just found");
         Ok(Self {
@@ -84,11 +64,12 @@ impl<G: Multiply> Unfused<G> {
     }
 
     /// Refuses what the product cannot be told.
-    fn fits(a: Layout, b: Layout, c: Layout) -> Result {
+    fn fits(&self, a: Layout, b: Layout, c: Layout) -> Result {
+        let (limit, backend) = (self.product.max_dim(), self.product.kind().name());
         for (operand, layout) in [("a", a), ("b", b), ("c", c)] {
             let found = layout.rows().max(layout.cols()).max(layout.row_stride());
-            if found > G::MAX_DIM {
-                return Err(Error::IndexRange { operand, found, limit: G::MAX_DIM, backend: G::KIND.name() });
+            if found > limit {
+                return Err(Error::IndexRange { operand, found, limit, backend });
             }
         }
         Ok(())
@@ -116,21 +97,21 @@ impl<G: Multiply> Unfused<G> {
                 }
                 continue;
             }
-            let op = Sgemm {
-                form,
-                m,
-                n,
-                k,
-                a: a.at(problem, 0, 0),
-                lda: leading(a, if form == Form::Nn { k } else { m }),
-                b: b.at(problem, 0, 0),
-                ldb: leading(b, n),
-                accumulate,
-                c: c_ptr,
-                ldc: leading(c, n),
+            let (a_rows, a_cols) = match form {
+                Form::Nn => (m, k),
+                Form::Tn => (k, m),
             };
-            // SAFETY: the door has checked the shapes of the operands; the scratch has that of the result.
-            unsafe { self.product.sgemm(op) };
+            let (lda, ldb, ldc) = (leading(a, a_cols), leading(b, n), leading(c, n));
+            // SAFETY: the door has checked the shapes of the operands, the scratch has that of the result, and each is
+            // initialised; `c` is borrowed mutably or scratch, and apart from `a` and `b`.
+            let (a, b, c) = unsafe {
+                (
+                    std::slice::from_raw_parts(a.at(problem, 0, 0), span(a_rows, a_cols, lda)),
+                    std::slice::from_raw_parts(b.at(problem, 0, 0), span(k, n, ldb)),
+                    std::slice::from_raw_parts_mut(c_ptr, span(m, n, ldc)),
+                )
+            };
+            self.product.sgemm(Sgemm { form, m, n, k, a, lda, b, ldb, accumulate, c, ldc });
         }
     }
 
@@ -177,6 +158,11 @@ fn leading(of: Raw, cols: usize) -> usize {
     of.row_stride().max(cols)
 }
 
+/// Elements from the first to the last of a row-major matrix that is not empty.
+fn span(rows: usize, cols: usize, stride: usize) -> usize {
+    (rows - 1) * stride + cols
+}
+
 /// Euclid's algorithm.
 fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
@@ -201,9 +187,9 @@ fn row_major(buffer: &mut AlignedVec<f32>, view: MatRef<'_>) -> Raw {
     copy
 }
 
-impl<G: Multiply> Backend for Unfused<G> {
+impl<G: Product> Backend for Unfused<G> {
     fn kind(&self) -> BackendKind {
-        G::KIND
+        self.product.kind()
     }
 
     fn isa(&self) -> Isa {
@@ -216,7 +202,7 @@ impl<G: Multiply> Backend for Unfused<G> {
 
     fn gemm(&mut self, mut op: Gemm<'_>) -> Result {
         let dims = check::gemm(&op)?;
-        Self::fits(op.a.layout(), op.b.layout(), op.c.layout())?;
+        self.fits(op.a.layout(), op.b.layout(), op.c.layout())?;
         let c = Raw::write(&mut op.c);
         let direct = op.c.layout().is_row_major();
         let z = if direct { c } else { Raw::scratch(&mut self.z, dims) };
@@ -236,7 +222,7 @@ impl<G: Multiply> Backend for Unfused<G> {
 
     fn encode(&mut self, mut op: Encode<'_>) -> Result {
         let dims = check::encode(&op)?;
-        Self::fits(op.x.layout(), op.w.layout(), op.h.layout())?;
+        self.fits(op.x.layout(), op.w.layout(), op.h.layout())?;
         let z = self.multiply(Form::Nn, dims, op.x, op.w, Some(&mut op.h));
         let size = [REDUCE_ROWS, self.strip([op.h.layout()])];
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
@@ -250,7 +236,7 @@ impl<G: Multiply> Backend for Unfused<G> {
 
     fn decode(&mut self, mut op: Decode<'_>) -> Result {
         let dims = check::decode(&op)?;
-        Self::fits(op.h.layout(), op.w.layout(), op.delta.layout())?;
+        self.fits(op.h.layout(), op.w.layout(), op.delta.layout())?;
         let z = self.multiply(Form::Nn, dims, op.h, op.w, Some(&mut op.delta));
         let x_hat = op.x_hat.as_ref().map(MatMut::layout);
         let size = [REDUCE_ROWS, self.strip([op.target.layout(), op.delta.layout()].into_iter().chain(x_hat))];
@@ -273,7 +259,7 @@ impl<G: Multiply> Backend for Unfused<G> {
 
     fn hidden_delta(&mut self, mut op: HiddenDelta<'_>) -> Result {
         let dims = check::hidden_delta(&op)?;
-        Self::fits(op.delta_out.layout(), op.w_t.layout(), op.delta_hid.layout())?;
+        self.fits(op.delta_out.layout(), op.w_t.layout(), op.delta_hid.layout())?;
         let z = self.multiply(Form::Nn, dims, op.delta_out, op.w_t, Some(&mut op.delta_hid));
         let size = [REDUCE_ROWS, self.strip([op.h.layout(), op.delta_hid.layout()])];
         let tile = HiddenTile {
@@ -294,7 +280,7 @@ impl<G: Multiply> Backend for Unfused<G> {
 
     fn weight_grad(&mut self, op: WeightGrad<'_>) -> Result {
         let dims = check::weight_grad(&op)?;
-        Self::fits(op.a.layout(), op.delta.layout(), Layout::row_major(dims.m, dims.n))?;
+        self.fits(op.a.layout(), op.delta.layout(), Layout::row_major(dims.m, dims.n))?;
         match op.sink {
             GradSink::Store(grad) => {
                 self.gemm(Gemm { form: Form::Tn, a: op.a, b: op.delta, c: grad, accumulate: false })?;

@@ -4,11 +4,10 @@ use sae_kernels::{Backend, Isa};
 use serde_json::{Value, json};
 
 use super::bandwidth::Triad;
-use super::operation::{Sizes, step};
 use super::timed::{Laps, Phase, Timed};
-use super::timing::{Timing, compare, median};
 use crate::cli::measures::short;
 use crate::error::Result;
+use crate::measure::{Sizes, Timing, compare, median, step};
 
 /// Passes over memory before the repetitions, and as many after them.
 const PASSES: usize = 5;

@@ -150,8 +150,8 @@ impl Backend for Timed {
 mod tests {
     use sae_kernels::backend;
 
-    use super::super::operation::{Sizes, step};
     use super::*;
+    use crate::measure::{Sizes, step};
 
     #[test]
     fn each_operation_of_a_step_is_in_one_phase() {

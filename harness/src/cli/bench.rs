@@ -1,10 +1,8 @@
 //! `sae bench`: the speed of one operation against the processor's peak, in one run and on the same threads.
 
 mod bandwidth;
-mod operation;
 mod phases;
 mod timed;
-mod timing;
 
 use sae_kernels::{Isa, backend, openblas_config};
 use serde_json::json;
@@ -12,9 +10,8 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::{measures, output, system};
 use crate::error::{Error, Result, excerpt, nearest};
-use operation::{Op, Sizes};
+use crate::measure::{Op, Sizes, Timing, compare};
 use phases::Phases;
-use timing::{Timing, compare};
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
 const MOST: usize = 1 << 28;
@@ -109,7 +106,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
             "peak_rss_mib": system::peak_rss_mib(),
             "best_peak_gflops": timing.best_peak_gflops,
             "calls_per_rep": timing.calls,
-            "processor": system::processor(),
+            "processor": crate::measure::processor(),
             "version": env!("CARGO_PKG_VERSION"),
             "blas": blas,
         });

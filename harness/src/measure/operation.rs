@@ -12,15 +12,18 @@ use crate::error::Result;
 
 /// The sizes of an operation; of a product, m, k and n.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub(super) batch: usize,
-    pub(super) d_in: usize,
-    pub(super) d_hid: usize,
+pub struct Sizes {
+    /// Samples; the rows of a product's result.
+    pub batch: usize,
+    /// Input width; the terms of a product's sums.
+    pub d_in: usize,
+    /// Hidden width; the columns of a product's result.
+    pub d_hid: usize,
 }
 
 /// What can be timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub enum Op {
     /// Multiply-adds in registers.
     Peak,
     /// The sigmoid over `batch·d_hid` elements.
@@ -38,10 +41,12 @@ pub(super) enum Op {
 }
 
 impl Op {
-    pub(super) const ALL: [Self; 7] =
+    /// Every operation.
+    pub const ALL: [Self; 7] =
         [Self::Peak, Self::Sigmoid, Self::Encode, Self::Decode, Self::Backward, Self::Step, Self::Gemm];
 
-    pub(super) const fn name(self) -> &'static str {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Peak => "peak",
             Self::Sigmoid => "sigmoid",
@@ -54,7 +59,7 @@ impl Op {
     }
 
     /// Operations of a call, by convention; what `peak` does, it counts itself.
-    pub(super) fn flops(self, sizes: Sizes) -> f64 {
+    pub fn flops(self, sizes: Sizes) -> f64 {
         let Sizes { batch, d_in, d_hid } = sizes;
         let (n, d, h) = (batch as f64, d_in as f64, d_hid as f64);
         match self {
@@ -67,7 +72,7 @@ impl Op {
     }
 
     /// Bytes of the operands, counted generously.
-    pub(super) fn bytes(self, sizes: Sizes) -> u128 {
+    pub fn bytes(self, sizes: Sizes) -> u128 {
         let (n, d, h) = (sizes.batch as u128, sizes.d_in as u128, sizes.d_hid as u128);
         let elements = match self {
             Self::Peak => 0,
@@ -84,7 +89,7 @@ impl Op {
     ///
     /// # Errors
     /// Those of layouts that do not fit in an address.
-    pub(super) fn build(self, sizes: Sizes, backend: Box<dyn Backend>) -> Result<Operation> {
+    pub fn build(self, sizes: Sizes, backend: Box<dyn Backend>) -> Result<Operation> {
         let Sizes { batch: n, d_in: d, d_hid: h } = sizes;
         let mut random = Random { rng: rng(0, Stream::Noise), panel: backend.panel() };
         let isa = if matches!(self, Self::Peak | Self::Sigmoid) { Isa::detect()? } else { backend.isa() };
@@ -129,7 +134,7 @@ impl Op {
 }
 
 /// An operation, ready to be called again and again.
-pub(super) struct Operation {
+pub struct Operation {
     isa: Isa,
     backend: Box<dyn Backend>,
     work: Work,
@@ -159,7 +164,7 @@ struct Backward {
 
 impl Operation {
     /// The instruction set it runs on.
-    pub(super) fn isa(&self) -> Isa {
+    pub fn isa(&self) -> Isa {
         self.isa
     }
 
@@ -167,7 +172,7 @@ impl Operation {
     ///
     /// # Errors
     /// Those of the backend.
-    pub(super) fn run(&mut self) -> Result<Option<f64>> {
+    pub fn run(&mut self) -> Result<Option<f64>> {
         let backend = &mut *self.backend;
         match &mut self.work {
             Work::Peak => {
@@ -239,7 +244,7 @@ impl Backward {
 ///
 /// # Errors
 /// Those of layouts that do not fit in an address.
-pub(super) fn step(sizes: Sizes, panel: Option<usize>) -> Result<(Step, Matrix)> {
+pub(crate) fn step(sizes: Sizes, panel: Option<usize>) -> Result<(Step, Matrix)> {
     let Sizes { batch, d_in, d_hid } = sizes;
     let mut random = Random { rng: rng(0, Stream::Noise), panel };
     let penalty = Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch };

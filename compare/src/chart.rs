@@ -1,0 +1,138 @@
+//! Two kinds of chart: bars in groups, and curves over a logarithmic axis.
+
+use sae_harness::report::svg::{Anchor, Stroke, Svg};
+
+/// Blue, then colours that stay apart, after M. Okabe and K. Ito, "Color universal design" (2008).
+const COLORS: [&str; 9] =
+    ["#00446f", "#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#8a8a00", "#777777", "#222222"];
+const FRAME: Stroke = Stroke { color: "#666666", width: 1.0, dashes: "" };
+const GRID: Stroke = Stroke { color: "#e4e4e4", width: 1.0, dashes: "" };
+const MARK: Stroke = Stroke { color: "#222222", width: 1.4, dashes: "6 4" };
+const NONE: Stroke = Stroke { color: "none", width: 0.0, dashes: "" };
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 930.0;
+const HEIGHT: f64 = 300.0;
+const TOP: f64 = 96.0;
+
+/// The vertical axis: from 0, with a line that everything is measured by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) label: &'static str,
+    pub(crate) top: f64,
+    pub(crate) tick: f64,
+    pub(crate) mark: f64,
+    pub(crate) mark_label: &'static str,
+}
+
+impl Scale {
+    fn y(&self, value: f64) -> f64 {
+        TOP + HEIGHT * (1.0 - value.min(self.top) / self.top)
+    }
+}
+
+/// A name and its values; `None` where there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Series<V> {
+    pub(crate) name: String,
+    pub(crate) values: Vec<V>,
+}
+
+/// A group of bars for each label, a bar for each series.
+pub(crate) fn bars(title: &str, scale: Scale, groups: &[String], series: &[Series<Option<f64>>]) -> String {
+    let mut svg = frame(title, scale, &names(series));
+    let slot = (RIGHT - LEFT) / groups.len().max(1) as f64;
+    let bar = (0.86 * slot / series.len().max(1) as f64).min(26.0);
+    for (g, group) in groups.iter().enumerate() {
+        let middle = LEFT + slot * (g as f64 + 0.5);
+        let start = middle - 0.5 * bar * series.len() as f64;
+        for (s, series) in series.iter().enumerate() {
+            let Some(value) = series.values.get(g).copied().flatten().filter(|v| v.is_finite()) else { continue };
+            let (x, y) = (start + bar * s as f64, scale.y(value));
+            svg.rect((x, y), (0.9 * bar, TOP + HEIGHT - y), color(s), NONE);
+            let place = format!("transform=\"rotate(-90 {:.1} {:.1})\"", x + 0.68 * bar, y - 4.0);
+            // Inside the bar where there is no room above it.
+            let (anchor, fill) = match y < TOP + 30.0 {
+                true => (Anchor::End, " style=\"fill:#ffffff\""),
+                false => (Anchor::Start, ""),
+            };
+            let at = (x + 0.68 * bar, if fill.is_empty() { y - 4.0 } else { y + 4.0 });
+            let place = if fill.is_empty() {
+                place
+            } else {
+                format!("transform=\"rotate(-90 {:.1} {:.1})\"{fill}", at.0, at.1)
+            };
+            svg.text(at, 9.0, anchor, &place, &format!("{value:.2}"));
+        }
+        for (i, line) in group.split('\n').enumerate() {
+            svg.text((middle, TOP + HEIGHT + 18.0 + 15.0 * i as f64), 11.5, Anchor::Middle, "", line);
+        }
+    }
+    svg.line((LEFT, TOP + HEIGHT), (RIGHT, TOP + HEIGHT), FRAME);
+    mark(&mut svg, scale);
+    svg.finish()
+}
+
+/// Curves of points over a logarithmic axis; `across` names it.
+pub(crate) fn curves(title: &str, scale: Scale, across: &str, series: &[Series<(f64, f64)>]) -> String {
+    let mut svg = frame(title, scale, &names(series));
+    let mut places: Vec<f64> = series.iter().flat_map(|s| s.values.iter().map(|v| v.0)).collect();
+    places.sort_unstable_by(f64::total_cmp);
+    places.dedup();
+    let (lo, hi) = (places.first().copied().unwrap_or(1.0), places.last().copied().unwrap_or(1.0));
+    let span = (hi / lo).ln();
+    let x = |v: f64| LEFT + 30.0 + (RIGHT - LEFT - 60.0) * if span > 0.0 { (v / lo).ln() / span } else { 0.5 };
+    if places.len() <= 16 {
+        for &place in &places {
+            svg.line((x(place), TOP), (x(place), TOP + HEIGHT), GRID);
+            svg.text((x(place), TOP + HEIGHT + 18.0), 11.5, Anchor::Middle, "", &format!("{place}"));
+        }
+    }
+    svg.text((0.5 * (LEFT + RIGHT), TOP + HEIGHT + 38.0), 12.5, Anchor::Middle, "", across);
+    for (s, series) in series.iter().enumerate().rev() {
+        let stroke = Stroke { color: color(s), width: if s == 0 { 2.6 } else { 1.8 }, dashes: "" };
+        svg.curve(series.values.iter().map(|&(at, value)| (x(at), scale.y(value))), stroke);
+        for &(at, value) in &series.values {
+            svg.circle((x(at), scale.y(value)), 3.2, color(s), NONE);
+        }
+    }
+    svg.line((LEFT, TOP + HEIGHT), (RIGHT, TOP + HEIGHT), FRAME);
+    mark(&mut svg, scale);
+    svg.finish()
+}
+
+fn color(series: usize) -> &'static str {
+    COLORS[series % COLORS.len()]
+}
+
+fn names<V>(series: &[Series<V>]) -> Vec<&str> {
+    series.iter().map(|s| s.name.as_str()).collect()
+}
+
+/// Title, legend, and the vertical axis with its grid.
+fn frame(title: &str, scale: Scale, names: &[&str]) -> Svg {
+    let mut svg = Svg::new(WIDTH, TOP + HEIGHT + 54.0, title);
+    svg.text((LEFT, 28.0), 16.0, Anchor::Start, "font-weight=\"bold\"", title);
+    let mut at = LEFT;
+    for (s, name) in names.iter().enumerate() {
+        svg.rect((at, 46.0), (12.0, 12.0), color(s), NONE);
+        svg.text((at + 17.0, 56.0), 12.0, Anchor::Start, "", name);
+        // Helvetica is about half as wide as it is high.
+        at += 34.0 + 6.6 * name.chars().count() as f64;
+    }
+    let mut value = 0.0;
+    while value <= scale.top + 1e-9 {
+        svg.line((LEFT, scale.y(value)), (RIGHT, scale.y(value)), GRID);
+        let label = if scale.tick < 1.0 { format!("{value:.1}") } else { format!("{value:.0}") };
+        svg.text((LEFT - 8.0, scale.y(value) + 4.0), 11.5, Anchor::End, "", &label);
+        value += scale.tick;
+    }
+    let middle = TOP + 0.5 * HEIGHT;
+    svg.text((22.0, middle), 12.5, Anchor::Middle, &format!("transform=\"rotate(-90 22 {middle})\""), scale.label);
+    svg
+}
+
+fn mark(svg: &mut Svg, scale: Scale) {
+    svg.line((LEFT, scale.y(scale.mark)), (RIGHT, scale.y(scale.mark)), MARK);
+    svg.text((RIGHT, scale.y(scale.mark) - 6.0), 11.5, Anchor::End, "", scale.mark_label);
+}

@@ -1,0 +1,131 @@
+//! `results.csv`: a line for each contender, operation, shape and number of threads.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sae_harness::measure::Timing;
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{Part, Race};
+
+/// The file's name.
+pub(crate) const FILE: &str = "results.csv";
+
+/// The median of the peak over its best, below which a race was disturbed by other work.
+pub(crate) const DISTURBED: f64 = 0.9;
+
+/// What one contender reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) part: String,
+    pub(crate) op: String,
+    pub(crate) contender: String,
+    pub(crate) isa: String,
+    pub(crate) batch: usize,
+    pub(crate) d_in: usize,
+    pub(crate) d_hid: usize,
+    pub(crate) threads: usize,
+    pub(crate) reps: usize,
+    pub(crate) calls_per_rep: u64,
+    pub(crate) median_ms: f64,
+    pub(crate) min_ms: f64,
+    pub(crate) gflops: f64,
+    pub(crate) peak_gflops: f64,
+    pub(crate) best_peak_gflops: f64,
+    pub(crate) fraction_of_peak: f64,
+    pub(crate) commit: String,
+}
+
+impl Row {
+    pub(crate) fn new(part: Part, race: &Race, who: String, isa: &str, reps: usize, t: &Timing, commit: &str) -> Self {
+        let gflops = race.op.flops(race.sizes) / t.median / 1e9;
+        Self {
+            part: part.name().to_owned(),
+            op: race.op.name().to_owned(),
+            contender: who,
+            isa: isa.to_owned(),
+            batch: race.sizes.batch,
+            d_in: race.sizes.d_in,
+            d_hid: race.sizes.d_hid,
+            threads: race.threads,
+            reps,
+            calls_per_rep: t.calls,
+            median_ms: round(t.median * 1e3),
+            min_ms: round(t.min * 1e3),
+            gflops: round(gflops),
+            peak_gflops: round(t.peak_gflops),
+            best_peak_gflops: round(t.best_peak_gflops),
+            fraction_of_peak: round(gflops / t.peak_gflops),
+            commit: commit.to_owned(),
+        }
+    }
+
+    /// Of a contender that ended its process instead of its work: no number in it.
+    pub(crate) fn crashed(part: Part, race: &Race, who: String, reps: usize, commit: &str) -> Self {
+        let nan = f64::NAN;
+        let timing = Timing { median: nan, min: nan, calls: 0, flops: None, peak_gflops: nan, best_peak_gflops: nan };
+        Self::new(part, race, who, "", reps, &timing, commit)
+    }
+
+    /// Whether there is a measurement.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.median_ms.is_finite()
+    }
+
+    /// Whether other work took the processor: then the fraction of the peak says little.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.peak_gflops < DISTURBED * self.best_peak_gflops || self.fraction_of_peak > 1.0
+    }
+
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        [self.batch, self.d_in, self.d_hid]
+    }
+}
+
+/// To five digits: more than repeats.
+fn round(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
+/// The rows of a folder; none where there is no file yet.
+///
+/// # Errors
+/// Where the file is not what [`write`] leaves.
+pub(crate) fn read(folder: &Path) -> Result<Vec<Row>> {
+    let path = folder.join(FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let content = fs::read(&path).with_context(|| format!("{}", path.display()))?;
+    parse(&content).with_context(|| format!("{}: expected rows of results", path.display()))
+}
+
+/// The rows of a file's content.
+///
+/// # Errors
+/// Where it is not what [`bytes`] makes.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Row>> {
+    Ok(csv::Reader::from_reader(bytes).deserialize().collect::<Result<_, _>>()?)
+}
+
+/// The content of a file of these rows.
+///
+/// # Errors
+/// None that memory does not make.
+pub(crate) fn bytes(rows: &[Row]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// Writes all rows.
+///
+/// # Errors
+/// Where the file system refuses.
+pub(crate) fn write(folder: &Path, rows: &[Row]) -> Result<()> {
+    sae_harness::atomic::write(&folder.join(FILE), &bytes(rows)?)?;
+    Ok(())
+}

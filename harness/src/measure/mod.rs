@@ -1,0 +1,11 @@
+//! Speed: the operations on random data, timed beside the processor's peak, alone or against others in turn.
+
+mod operation;
+mod processor;
+mod timing;
+
+pub(crate) use operation::step;
+pub use operation::{Op, Operation, Sizes};
+pub use processor::processor;
+pub(crate) use timing::median;
+pub use timing::{Call, Timing, compare, interleaved};
