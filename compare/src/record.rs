@@ -91,7 +91,7 @@ fn round(value: f64) -> f64 {
 /// The rows of a folder; none where there is no file yet.
 ///
 /// # Errors
-/// Where the file is not what [`write`] leaves.
+/// Where the file is not what [`write()`] leaves.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Row>> {
     let path = folder.join(FILE);
     if !path.exists() {

@@ -1,5 +1,7 @@
 //! Trains complete sparse autoencoders with [`sae_kernels`], checks them and measures throughput.
 
+#![forbid(unsafe_code)]
+
 pub mod atomic;
 pub mod cli;
 pub mod config;
