@@ -8,7 +8,7 @@ use sae_kernels::{Backend, BackendKind, Fused, Isa, Unfused, backend};
 
 use crate::cblas::Cblas;
 use crate::plain::Plain;
-use crate::products::{Faer, GemmCrate, Gemmkit};
+use crate::products::{Faer, GemmCrate, Gemmkit, first_error};
 
 /// The name of what is measured against all others.
 pub(crate) const FUSED: &str = "fused";
@@ -75,6 +75,11 @@ impl Contender {
             Self::Gemmkit => Box::new(Unfused::new(Gemmkit)?),
             Self::Cblas(path, _) => Box::new(Unfused::new(Cblas::load(path)?.0)?),
         })
+    }
+
+    /// What is wrong with its products on this machine, where something is.
+    pub(crate) fn first_error(&self) -> Result<Option<String>> {
+        Ok(first_error(self.backend()?.as_mut()))
     }
 
     /// The operation with random operands of its own.

@@ -51,7 +51,7 @@ pub(crate) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Plot>> {
             top: most.ceil(),
             tick: if most > 8.0 { 2.0 } else { 0.5 },
             mark: 1.0,
-            mark_label: "as fast",
+            mark_label: "",
         };
         let title = format!("Training step: the fused kernels' speed over each other, {}", plural(threads));
         save(format!("speedup-{threads}.svg"), title.clone(), bars(&title, scale, &groups, &series))?;
