@@ -4,11 +4,12 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test bench asm-check results ulp example fmt lint doc clean
+.PHONY: help train test soak bench asm-check results ulp example fmt lint doc clean
 
 help:
 	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
 	@echo 'make test       every test that this machine can run; says what it leaves out'
+	@echo 'make soak       the long proof, part by part; adds to results/soak (PARTS="memory exact" for some; hours)'
 	@echo 'make bench      kernels and training steps on every backend (minutes)'
 	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
 	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
@@ -24,6 +25,10 @@ train:
 
 test:
 	scripts/test
+
+# Each part under half an hour: docs/TESTING.md.
+soak:
+	scripts/soak $(if $(filter command line environment,$(origin PARTS)),$(PARTS))
 
 bench:
 	$(CARGO) bench $(OPENBLAS)

@@ -88,6 +88,9 @@ fn all_inputs(name: &str) {
         assert!((worst.error - claimed.error).abs() <= TABLE_PRECISION, "{name} {isa}: the table says {claimed:x?}");
     }
     assert_eq!(row.monotone, sweep.turn.is_none(), "{name}: whether it falls is not as in the table");
+    // The line that `make soak` records.
+    let errors: Vec<_> = sweep.worst.iter().map(|(isa, worst)| format!("{isa}={:.4}", worst.error)).collect();
+    println!("soak: cases={} faults=0 {name}: {}", sweep.worst.len() << 32, errors.join(" "));
 }
 
 macro_rules! all_inputs {
