@@ -40,10 +40,10 @@ fn train(config: Config, args: &TrainArgs) -> Result {
         output::say(&opening(&trainer, &dir.path));
     }
     let log = dir.file(METRICS);
-    let schedule = trainer.schedule();
+    let plan = trainer.plan();
     let mut watch = Watch {
         log: MetricsWriter::create(&log).map_err(failed)?,
-        progress: Progress::new(args.quiet, schedule.steps, schedule.steps.div_ceil(schedule.steps_per_epoch.max(1))),
+        progress: Progress::new(args.quiet, plan.steps, plan.steps.div_ceil(plan.steps_per_epoch.max(1))),
     };
     let summary = trainer.run(&mut watch);
     watch.progress.finish();

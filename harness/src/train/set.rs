@@ -14,6 +14,8 @@ pub struct TrainingSet {
     pub validation: Dataset,
     /// The rows to judge the result by; may be none.
     pub test: Dataset,
+    /// Which row of the data each training row was.
+    pub origin: Vec<usize>,
     /// The map from raw data to inputs, fitted on the training rows.
     pub preprocessing: Fitted,
     /// What the user should be told, a line each.
@@ -68,7 +70,7 @@ impl TrainingSet {
             ));
         }
         let [train, validation, test] = parts;
-        Ok(Self { train, validation, test, preprocessing, warnings })
+        Ok(Self { train, validation, test, origin: split.train, preprocessing, warnings })
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Instant;
 use sae_kernels::step::StepReport;
 use sae_kernels::{Backend, BackendKind, Isa, Step, backend};
 
+use super::feed::{Feed, InMemory};
 use super::metrics::{EpochMeasures, Measures, Validation};
-use super::{Schedule, TrainingSet};
+use super::{Plan, RunState, TrainingSet};
 use crate::config::Config;
-use crate::data::{Dataset, epoch_order};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::file::ModelFile;
 use crate::model::{Batch, Evaluation, evaluate, initial_weights, objective, require_memory, step_bytes, step_config};
@@ -34,10 +35,12 @@ use crate::model::{Batch, Evaluation, evaluate, initial_weights, objective, requ
 pub struct Trainer {
     config: Config,
     set: TrainingSet,
-    schedule: Schedule,
+    plan: Plan,
     backend: Box<dyn Backend>,
     step: Step,
     batch: Batch,
+    feed: Box<dyn Feed>,
+    state: RunState,
 }
 
 /// Who is told how a run goes. An error ends the run.
@@ -95,8 +98,12 @@ pub struct Summary {
 
 impl std::fmt::Debug for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { config, schedule, .. } = self;
-        f.debug_struct("Trainer").field("config", config).field("schedule", schedule).finish_non_exhaustive()
+        let Self { config, plan, state, .. } = self;
+        f.debug_struct("Trainer")
+            .field("config", config)
+            .field("plan", plan)
+            .field("state", state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,18 +124,19 @@ impl Trainer {
     /// those of the backend.
     pub fn with_set(config: Config, set: TrainingSet) -> Result<Self> {
         config.validate()?;
-        let schedule = Schedule::new(&config.train, set.train.rows)?;
+        let plan = Plan::new(&config.train, set.train.rows)?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
         let moments = usize::from(cfg.rule.keeps_m()) + usize::from(cfg.rule.keeps_v());
-        let what = format!("a model of {d_in} x {d_hid} with batches of {}", schedule.batch);
-        require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, schedule.batch, moments))?;
+        let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
+        require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
         let weights = initial_weights(&config.model.init, d_in, d_hid, config.seed)?;
         let backend = backend(config.backend)?;
-        let mut step = Step::new(d_in, d_hid, schedule.batch, backend.panel(), cfg)?;
+        let mut step = Step::new(d_in, d_hid, plan.batch, backend.panel(), cfg)?;
         step.set_weights(&weights)?;
-        let batch = Batch::new(schedule.batch, d_in, backend.panel())?;
-        Ok(Self { config, set, schedule, backend, step, batch })
+        let batch = Batch::new(plan.batch, d_in, backend.panel())?;
+        let feed = Box::new(InMemory::new(plan, config.train.shuffle, config.seed));
+        Ok(Self { config, set, plan, backend, step, batch, feed, state: RunState::default() })
     }
 
     /// The settings.
@@ -141,9 +149,19 @@ impl Trainer {
         &self.set
     }
 
-    /// The steps to come.
-    pub fn schedule(&self) -> Schedule {
-        self.schedule
+    /// The steps of the whole run.
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// How far the run is.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// Whether the run has come to its end.
+    pub fn is_done(&self) -> bool {
+        self.state.step >= self.plan.steps
     }
 
     /// Who carries the operations out, and on which instruction set.
@@ -151,49 +169,83 @@ impl Trainer {
         (self.backend.kind(), self.backend.isa())
     }
 
-    /// Trains from the first step to the last.
+    /// Trains up to the last step.
     ///
     /// # Errors
-    /// [`Error::Failed`] where the loss of a step is not finite, naming the step; those of the backend and of `observer`.
+    /// As [`Trainer::advance`].
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Summary> {
-        let Schedule { steps_per_epoch, steps, .. } = self.schedule;
-        let (mut done, mut epoch, mut seconds, mut samples) = (0, 0, 0.0, 0);
-        loop {
-            let order = epoch_order(self.set.train.rows, self.config.train.shuffle, self.config.seed, epoch);
-            let mut mean = Mean::default();
-            for index in 0..steps_per_epoch.min(steps - done) {
-                let start = Instant::now();
-                self.batch.gather(&self.set.train.data, self.schedule.rows(&order, index))?;
-                let lr = self.config.optimizer.lr;
-                let report = self.step.train_step(&mut *self.backend, self.batch.view()?, lr as f32)?;
-                let took = start.elapsed().as_secs_f64();
-                done += 1;
-                mean.add(&report, took);
-                observer.step(&measures(&report, done, epoch, lr, report.n as f64 / took))?;
-                self.check(&report, done, epoch)?;
-            }
-            seconds += mean.seconds;
-            samples += mean.samples;
-            let train = mean.measures(done, epoch, self.config.optimizer.lr);
-            let validation = self.validate()?;
-            let last = EpochMeasures { train, validation };
-            observer.epoch(&last)?;
-            epoch += 1;
-            if done == steps {
-                let samples_per_s = samples as f64 / seconds;
-                return Ok(Summary { steps: done, epochs: epoch, seconds, samples_per_s, last });
-            }
+        while !self.is_done() {
+            self.advance(observer)?;
         }
+        self.summary()
     }
 
-    fn check(&self, report: &StepReport, step: u64, epoch: u64) -> Result {
+    /// One step, and the end of the epoch where it is the epoch's last. A run can be stopped, saved and continued between
+    /// any two calls. After the last step it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where the loss of the step is not finite, naming step and rows; those of the data, of the backend
+    /// and of `observer`.
+    pub fn advance(&mut self, observer: &mut dyn Observer) -> Result {
+        if self.is_done() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let position = self.state.position;
+        self.feed.fetch(&self.set, position, &mut self.batch)?;
+        let lr = self.config.optimizer.lr;
+        let report = self.step.train_step(&mut *self.backend, self.batch.view()?, lr as f32)?;
+        let took = start.elapsed().as_secs_f64();
+        self.state.add(&report, took);
+        observer.step(&measures(&report, self.state.step, position.epoch, lr, report.n as f64 / took))?;
+        self.check(&report, position.epoch)?;
+        if self.state.position.batch == self.plan.steps_per_epoch || self.is_done() {
+            self.end_epoch(lr, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Measures the epoch. One that the last step cut short stays where it is, so that a longer run could go on with it.
+    fn end_epoch(&mut self, lr: f64, observer: &mut dyn Observer) -> Result {
+        let RunState { step, position, .. } = self.state;
+        let train = self.state.mean.measures(step, position.epoch, lr);
+        let validation = self.validate()?;
+        let last = EpochMeasures { train, validation };
+        self.state.last = Some(last.clone());
+        if position.batch == self.plan.steps_per_epoch {
+            self.state.next_epoch();
+        }
+        observer.epoch(&last)
+    }
+
+    /// What the run came to so far.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] before the end of the first epoch.
+    pub fn summary(&self) -> Result<Summary> {
+        let state = &self.state;
+        let Some(last) = state.last.clone() else {
+            return Err(Error::Failed(format!("step {}: no epoch has ended yet", state.step)));
+        };
+        let (seconds, samples_per_s) = (state.seconds(), state.samples_per_s());
+        Ok(Summary { steps: state.step, epochs: state.epochs(), seconds, samples_per_s, last })
+    }
+
+    fn check(&self, report: &StepReport, epoch: u64) -> Result {
+        /// Rows that are named; a message is one line.
+        const NAMED: usize = 8;
         if report.loss.is_finite() {
             return Ok(());
         }
         let StepReport { loss, reconstruction, sparsity, weight_decay, .. } = report;
+        let rows = self.feed.rows(&self.set);
+        let named: Vec<String> = rows.iter().take(NAMED).map(u64::to_string).collect();
+        let more = if rows.len() > NAMED { format!(" and {} more", rows.len() - NAMED) } else { String::new() };
         Err(Error::Failed(format!(
-            "step {step} (epoch {epoch}): the loss is {loss} (reconstruction {reconstruction}, sparsity {sparsity}, weight \
-             decay {weight_decay}), expected a finite number; try an optimizer.lr below {}",
+            "step {} (epoch {epoch}, rows {}{more}): the loss is {loss} (reconstruction {reconstruction}, sparsity \
+             {sparsity}, weight decay {weight_decay}), expected a finite number; try an optimizer.lr below {}",
+            self.state.step,
+            named.join(", "),
             self.config.optimizer.lr
         )))
     }
@@ -252,45 +304,5 @@ fn measures(report: &StepReport, step: u64, epoch: u64, lr: f64, samples_per_s: 
         rho_hat_mean: report.rho_hat_mean,
         lr,
         samples_per_s,
-    }
-}
-
-/// Means over an epoch, weighted by the samples of a batch.
-#[derive(Default)]
-struct Mean {
-    samples: u64,
-    seconds: f64,
-    reconstruction: f64,
-    sparsity: f64,
-    weight_decay: f64,
-    rho_hat: f64,
-}
-
-impl Mean {
-    fn add(&mut self, report: &StepReport, seconds: f64) {
-        let n = report.n as f64;
-        self.samples += report.n as u64;
-        self.seconds += seconds;
-        self.reconstruction += n * report.reconstruction;
-        self.sparsity += n * report.sparsity;
-        self.weight_decay += n * report.weight_decay;
-        self.rho_hat += n * report.rho_hat_mean;
-    }
-
-    fn measures(&self, step: u64, epoch: u64, lr: f64) -> Measures {
-        let n = self.samples as f64;
-        let (reconstruction, sparsity, weight_decay) =
-            (self.reconstruction / n, self.sparsity / n, self.weight_decay / n);
-        Measures {
-            step,
-            epoch,
-            loss: reconstruction + sparsity + weight_decay,
-            reconstruction,
-            sparsity,
-            weight_decay,
-            rho_hat_mean: self.rho_hat / n,
-            lr,
-            samples_per_s: n / self.seconds,
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// The steps of a run over a training set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct Plan {
     /// Rows of a full batch: at most those there are.
     pub batch: usize,
     /// Steps of a whole epoch.
@@ -14,8 +14,8 @@ pub struct Schedule {
     pub steps: u64,
 }
 
-impl Schedule {
-    /// The schedule of `config` over `rows` training rows.
+impl Plan {
+    /// The plan of `config` over `rows` training rows.
     ///
     /// # Errors
     /// [`Error::Setting`] where `drop_last` leaves no batch, or there is nothing that ends the run.
@@ -53,28 +53,28 @@ mod tests {
     #[test]
     fn every_row_is_in_one_batch_and_the_last_is_short_or_dropped() {
         let order: Vec<usize> = (0..10).collect();
-        let keep = Schedule::new(&config(4, 3, 0, false), 10).unwrap();
-        assert_eq!(keep, Schedule { batch: 4, steps_per_epoch: 3, steps: 9 });
+        let keep = Plan::new(&config(4, 3, 0, false), 10).unwrap();
+        assert_eq!(keep, Plan { batch: 4, steps_per_epoch: 3, steps: 9 });
         let all: Vec<usize> = (0..3).flat_map(|i| keep.rows(&order, i).to_vec()).collect();
         assert_eq!(all, order);
         assert_eq!(keep.rows(&order, 2), [8, 9]);
         assert!(keep.rows(&order, 3).is_empty());
-        let drop = Schedule::new(&config(4, 3, 0, true), 10).unwrap();
+        let drop = Plan::new(&config(4, 3, 0, true), 10).unwrap();
         assert_eq!((drop.steps_per_epoch, drop.steps), (2, 6));
     }
 
     #[test]
     fn steps_end_a_run_within_or_without_epochs() {
-        assert_eq!(Schedule::new(&config(4, 3, 7, false), 10).unwrap().steps, 7);
-        assert_eq!(Schedule::new(&config(4, 0, 7, false), 10).unwrap().steps, 7);
-        assert_eq!(Schedule::new(&config(4, 1, 7, false), 10).unwrap().steps, 3);
-        assert!(Schedule::new(&config(4, 0, 0, false), 10).is_err());
+        assert_eq!(Plan::new(&config(4, 3, 7, false), 10).unwrap().steps, 7);
+        assert_eq!(Plan::new(&config(4, 0, 7, false), 10).unwrap().steps, 7);
+        assert_eq!(Plan::new(&config(4, 1, 7, false), 10).unwrap().steps, 3);
+        assert!(Plan::new(&config(4, 0, 0, false), 10).is_err());
     }
 
     #[test]
     fn a_batch_larger_than_the_set_is_the_set_unless_it_would_be_dropped() {
-        assert_eq!(Schedule::new(&config(400, 1, 0, false), 10).unwrap().batch, 10);
-        let error = Schedule::new(&config(400, 1, 0, true), 10).unwrap_err();
+        assert_eq!(Plan::new(&config(400, 1, 0, false), 10).unwrap().batch, 10);
+        let error = Plan::new(&config(400, 1, 0, true), 10).unwrap_err();
         assert!(error.to_string().contains("400") && error.is_usage(), "{error}");
     }
 }

@@ -1,0 +1,98 @@
+//! How far a run is: everything that decides its next step, but for the weights and the optimiser's state.
+
+use sae_kernels::step::StepReport;
+use serde::{Deserialize, Serialize};
+
+use super::feed::Position;
+use super::metrics::{EpochMeasures, Measures};
+
+/// A run between two steps. Random numbers need no state of their own: every stream is a function of the seed and the
+/// position.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Updates done.
+    pub step: u64,
+    /// The batch that is next.
+    pub position: Position,
+    /// Over the batches of the position's epoch that are done.
+    pub mean: Mean,
+    /// Seconds spent in the steps of whole epochs, the fetching of their batches included; validation is not.
+    pub seconds: f64,
+    /// Samples of those epochs.
+    pub samples: u64,
+    /// The epoch that was measured last.
+    pub last: Option<EpochMeasures>,
+}
+
+/// Means over an epoch, weighted by the samples of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    samples: u64,
+    seconds: f64,
+    reconstruction: f64,
+    sparsity: f64,
+    weight_decay: f64,
+    rho_hat: f64,
+}
+
+impl RunState {
+    /// Seconds spent in steps so far.
+    pub fn seconds(&self) -> f64 {
+        self.seconds + self.mean.seconds
+    }
+
+    /// Training samples in one of those seconds.
+    pub fn samples_per_s(&self) -> f64 {
+        (self.samples + self.mean.samples) as f64 / self.seconds()
+    }
+
+    /// Epochs begun.
+    pub fn epochs(&self) -> u64 {
+        self.position.epoch + u64::from(self.position.batch > 0)
+    }
+
+    /// Takes a step's report in, and `seconds` for it.
+    pub(super) fn add(&mut self, report: &StepReport, seconds: f64) {
+        self.step += 1;
+        self.position.batch += 1;
+        self.mean.add(report, seconds);
+    }
+
+    /// Goes to the start of the next epoch.
+    pub(super) fn next_epoch(&mut self) {
+        let mean = std::mem::take(&mut self.mean);
+        self.seconds += mean.seconds;
+        self.samples += mean.samples;
+        self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
+    }
+}
+
+impl Mean {
+    fn add(&mut self, report: &StepReport, seconds: f64) {
+        let n = report.n as f64;
+        self.samples += report.n as u64;
+        self.seconds += seconds;
+        self.reconstruction += n * report.reconstruction;
+        self.sparsity += n * report.sparsity;
+        self.weight_decay += n * report.weight_decay;
+        self.rho_hat += n * report.rho_hat_mean;
+    }
+
+    /// The means, after `step` updates in all, the last of them with learning rate `lr`.
+    pub(super) fn measures(&self, step: u64, epoch: u64, lr: f64) -> Measures {
+        let n = self.samples as f64;
+        let (reconstruction, sparsity, weight_decay) =
+            (self.reconstruction / n, self.sparsity / n, self.weight_decay / n);
+        Measures {
+            step,
+            epoch,
+            loss: reconstruction + sparsity + weight_decay,
+            reconstruction,
+            sparsity,
+            weight_decay,
+            rho_hat_mean: self.rho_hat / n,
+            lr,
+            samples_per_s: n / self.seconds,
+        }
+    }
+}
