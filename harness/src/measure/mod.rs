@@ -4,7 +4,7 @@ mod operation;
 mod processor;
 mod timing;
 
-pub(crate) use operation::step;
+pub(crate) use operation::TimedStep;
 pub use operation::{Op, Operation, Sizes};
 pub use processor::processor;
 pub(crate) use timing::median;
