@@ -13,6 +13,7 @@ pub mod model;
 mod paths;
 pub mod preprocess;
 pub mod report;
+pub mod tensorboard;
 pub mod train;
 
 pub use config::Config;

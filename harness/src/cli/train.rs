@@ -12,8 +12,10 @@ use super::{measures, output, system};
 use crate::config::{Config, SparsityKind};
 use crate::error::{Error, Result};
 use crate::eval::baseline::mean_mse;
+use crate::measure::peak_gflops;
 use crate::model::Evaluation;
 use crate::model::file::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::report::board::{Board, BoardOptions};
 use crate::report::curves::{self, CurvesOptions};
 use crate::report::filters::{FilterOptions, FilterSheet};
 use crate::train::metrics::{self, EpochMeasures, Measures, MetricsWriter, Record};
@@ -41,15 +43,22 @@ fn train(config: Config, args: &TrainArgs) -> Result {
     }
     let log = dir.file(METRICS);
     let plan = trainer.plan();
+    let peak_gflops = peak_gflops(trainer.backend().1)?;
     let mut watch = Watch {
         log: MetricsWriter::create(&log).map_err(failed)?,
         progress: Progress::new(args.quiet, plan.steps, plan.steps.div_ceil(plan.steps_per_epoch.max(1))),
+        board: board(&trainer, &dir.path, peak_gflops)?,
+        epoch_ended: false,
     };
-    let summary = trainer.run(&mut watch);
+    let mut done = Ok(());
+    while done.is_ok() && !trainer.is_done() {
+        done = trainer.advance(&mut watch).and_then(|()| watch.look(&mut trainer));
+    }
     watch.progress.finish();
     // What was measured is kept, also where the run failed.
     watch.log.flush().map_err(failed)?;
-    let summary = summary?;
+    done?;
+    let summary = trainer.summary()?;
     trainer.model()?.save(&dir.path).map_err(failed)?;
     pictures(&trainer, &dir, &log)?;
     let files = [CONFIG, METRICS, WEIGHTS_FILE, CONFIG_FILE, FILTERS, CURVES];
@@ -60,16 +69,59 @@ fn train(config: Config, args: &TrainArgs) -> Result {
 struct Watch {
     log: MetricsWriter,
     progress: Progress,
+    board: Option<Board>,
+    /// Since the model was looked at.
+    epoch_ended: bool,
+}
+
+impl Watch {
+    /// Between two steps.
+    fn look(&mut self, trainer: &mut Trainer) -> Result {
+        match &mut self.board {
+            Some(board) if std::mem::take(&mut self.epoch_ended) => {
+                let last = trainer.is_done();
+                board.look(trainer, last)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn board(trainer: &Trainer, folder: &Path, peak_gflops: f64) -> Result<Option<Board>> {
+    let config = trainer.config();
+    if !config.train.tensorboard {
+        return Ok(None);
+    }
+    let options = BoardOptions {
+        from_step: trainer.state().step,
+        steps: trainer.plan().steps,
+        flops_per_sample: flops_per_sample(trainer),
+        peak_gflops: Some(peak_gflops),
+        share: config.train.tensorboard_share,
+    };
+    Board::create(folder, config, options).map(Some)
+}
+
+/// Operations of a step for each sample: five products.
+fn flops_per_sample(trainer: &Trainer) -> f64 {
+    10.0 * trainer.set().train.cols as f64 * trainer.config().model.d_hid as f64
 }
 
 impl Observer for Watch {
     fn step(&mut self, measures: &Measures) -> Result {
         self.progress.step(measures);
+        if let Some(board) = &mut self.board {
+            board.step(measures)?;
+        }
         self.log.write(&Record::Step(measures.clone())).map_err(failed)
     }
 
     fn epoch(&mut self, measures: &EpochMeasures) -> Result {
         self.progress.epoch(measures);
+        self.epoch_ended = true;
+        if let Some(board) = &mut self.board {
+            board.epoch(measures)?;
+        }
         self.log.write(&Record::Epoch(measures.clone())).map_err(failed)
     }
 }

@@ -139,6 +139,10 @@ pub struct TrainConfig {
     pub drop_last: bool,
     /// A hidden unit counts as active above this.
     pub threshold_active: f64,
+    /// Whether the run directory gets a TensorBoard event file.
+    pub tensorboard: bool,
+    /// The share of the run's time that its histograms and pictures may take.
+    pub tensorboard_share: f64,
 }
 
 impl Default for Config {
@@ -189,7 +193,16 @@ impl Default for OptimizerConfig {
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { batch: 256, epochs: 50, max_steps: 0, shuffle: true, drop_last: false, threshold_active: 0.5 }
+        Self {
+            batch: 256,
+            epochs: 50,
+            max_steps: 0,
+            shuffle: true,
+            drop_last: false,
+            threshold_active: 0.5,
+            tensorboard: true,
+            tensorboard_share: 0.01,
+        }
     }
 }
 

@@ -59,6 +59,9 @@ impl Config {
         if !both(self.train.threshold_active, f64::is_finite) {
             return wrong("train.threshold_active", self.train.threshold_active, "a finite number");
         }
+        if !(0.0..=1.0).contains(&self.train.tensorboard_share) {
+            return wrong("train.tensorboard_share", self.train.tensorboard_share, "a number in [0, 1]");
+        }
         Ok(())
     }
 
@@ -133,6 +136,7 @@ mod tests {
             ("train.batch", &["0", "-1"], &["1"]),
             ("train.epochs", &["0", "-1"], &["1"]),
             ("train.max_steps", &["-1"], &["0", "10"]),
+            ("train.tensorboard_share", &["-0.1", "1.1", "nan"], &["0", "1"]),
             ("train.threshold_active", &["nan", "inf"], &["-1", "0"]),
         ] {
             for value in bad {

@@ -2,10 +2,12 @@
 
 mod operation;
 mod processor;
+mod timed;
 mod timing;
 
-pub(crate) use operation::TimedStep;
+pub(crate) use operation::step;
 pub use operation::{Op, Operation, Sizes};
 pub use processor::processor;
+pub(crate) use timed::{Laps, Phase, Timed};
 pub(crate) use timing::median;
-pub use timing::{Call, Timing, compare, interleaved};
+pub use timing::{Call, Timing, compare, interleaved, peak_gflops};

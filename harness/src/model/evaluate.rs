@@ -122,7 +122,7 @@ fn terms(
 }
 
 /// A row-major copy.
-fn copy_rows(from: MatRef<'_>, to: &mut [f32]) {
+pub(super) fn copy_rows(from: MatRef<'_>, to: &mut [f32]) {
     let layout: Layout = from.layout();
     for (r, row) in to.chunks_exact_mut(layout.cols().max(1)).enumerate().take(layout.rows()) {
         for (c, value) in row.iter_mut().enumerate() {

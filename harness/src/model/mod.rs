@@ -6,6 +6,7 @@ pub mod file;
 mod init;
 mod memory;
 pub(crate) mod objective;
+mod reconstruct;
 mod trained;
 
 pub use batch::Batch;
@@ -13,6 +14,7 @@ pub use evaluate::{Evaluation, Terms, evaluate};
 pub use init::initial_weights;
 pub use memory::{available as available_memory, require as require_memory, step_bytes};
 pub use objective::step_config;
+pub use reconstruct::{Seen, reconstruct};
 pub use trained::Model;
 
 use std::io;

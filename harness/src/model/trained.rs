@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE};
 use super::objective::saved_objective;
-use super::{Batch, Evaluation, evaluate, memory, unreadable};
+use super::{Batch, Evaluation, Seen, evaluate, memory, reconstruct, unreadable};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::paths::missing;
@@ -113,6 +113,14 @@ impl Model {
     /// As [`evaluate`].
     pub fn evaluate(&mut self, data: &[f32], threshold: f32) -> Result<Evaluation> {
         evaluate(&mut self.step, &mut *self.backend, &mut self.batch, data, threshold)
+    }
+
+    /// What the model makes of prepared data, batch by batch.
+    ///
+    /// # Errors
+    /// As [`reconstruct`].
+    pub fn reconstruct(&mut self, data: &[f32], each: impl FnMut(Seen<'_>) -> Result) -> Result {
+        reconstruct(&mut self.step, &mut *self.backend, &mut self.batch, data, each)
     }
 
     /// The features of prepared data, batch by batch: `each` gets `h [n, d_hid]`, row-major.

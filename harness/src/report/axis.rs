@@ -60,6 +60,11 @@ impl Axis {
         Self::linear(if from_zero { 0.0 } else { lo - pad }, hi + pad, 5, false)
     }
 
+    /// An axis from `lo` to `hi`, logarithmic where that is asked for and both are positive.
+    pub(super) fn spanning(lo: f64, hi: f64, log: bool) -> Self {
+        if log && lo > 0.0 { Self::log(lo, hi) } else { Self::linear(lo, hi, 5, false) }
+    }
+
     /// An axis of whole numbers from 0.
     pub(super) fn counting(last: f64, ticks: usize) -> Self {
         Self::linear(0.0, last.max(1.0), ticks, true)

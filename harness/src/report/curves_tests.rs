@@ -1,6 +1,9 @@
 use roxmltree::Document;
 
 use super::*;
+
+/// Of a sheet with six panels.
+const HEIGHT: f64 = 1114.0;
 use crate::train::metrics::Validation;
 
 fn measures(step: u64, epoch: u64, loss: f64) -> Measures {
@@ -50,10 +53,12 @@ fn the_plot_is_xml_with_every_panel_titled_and_labelled() {
     let svg = render(&run(100, -0.2), &options());
     let document = Document::parse(&svg).unwrap();
     let texts = texts(&document);
-    for title in ["Total loss", "Reconstruction", "Sparsity penalty", "Weight decay", "Mean activation"] {
+    for title in
+        ["Total loss", "Reconstruction", "Sparsity penalty", "Weight decay", "Mean activation", "Learning rate"]
+    {
         assert!(texts.contains(&title), "{title}");
     }
-    assert_eq!(texts.iter().filter(|t| **t == "step (weight updates)").count(), 5);
+    assert_eq!(texts.iter().filter(|t| **t == "step (weight updates)").count(), 6);
     assert_eq!(texts.iter().filter(|t| **t == "loss per sample").count(), 4);
     for label in ["training, each step", "training, epoch mean", "validation", "target ρ = 0.05", "digits <8×8> & more"]
     {
@@ -65,7 +70,7 @@ fn the_plot_is_xml_with_every_panel_titled_and_labelled() {
 fn each_curve_has_a_point_for_each_record() {
     let svg = render(&run(100, -0.2), &options());
     let document = Document::parse(&svg).unwrap();
-    assert_eq!(points(&document, Role::Step.stroke().color), [100; 5]);
+    assert_eq!(points(&document, Role::Step.stroke().color), [100; 6]);
     assert_eq!(points(&document, Role::Epoch.stroke().color), [10; 5]);
     assert_eq!(points(&document, Role::Validation.stroke().color), [10]);
     assert_eq!(points(&document, Role::Target.stroke().color), [2]);
@@ -127,7 +132,7 @@ fn a_run_that_diverged_or_recorded_nothing_is_still_a_plot() {
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
     let empty = render(&[], &CurvesOptions::default());
-    assert_eq!(empty.matches("nothing recorded").count(), 5);
+    assert_eq!(empty.matches("nothing recorded").count(), 6);
 }
 
 #[test]

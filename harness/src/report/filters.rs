@@ -1,4 +1,4 @@
-//! `filters.png`: what each hidden unit looks for, one tile a unit.
+//! Sheets of tiles: what each hidden unit looks for, one tile a unit, or samples beside each other.
 //!
 //! A unit's tile shows its column of the encoder's weights, divided by that column's largest magnitude: 0 is the middle of the
 //! palette, and tiles are comparable in shape, not in strength. Where an input is an image the tile is that image (the display of
@@ -7,6 +7,7 @@
 use std::io;
 use std::path::Path;
 
+use super::canvas::encode_png;
 use super::palette::{NOT_FINITE, Palette, Rgb};
 use crate::atomic;
 
@@ -29,7 +30,7 @@ const ZERO: Rgb = [176; 3];
 const MAX_PIXELS: usize = 1 << 25;
 
 /// How a sheet is drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FilterOptions {
     /// `(height, width)` where an input is an image, row by row.
     pub image: Option<(usize, usize)>,
@@ -37,11 +38,37 @@ pub struct FilterOptions {
     pub palette: Palette,
     /// The most tiles drawn: the first units.
     pub max_tiles: usize,
+    /// The units drawn, in this order; all, as they are, where this is empty.
+    pub order: Vec<usize>,
+    /// What the ends of the palette stand for.
+    pub scale: Scale,
+    /// Tiles in a row; 0 for a sheet that is as square as whole tiles allow.
+    pub columns: usize,
+    /// The side that small images are enlarged to, at least.
+    pub side: usize,
+}
+
+/// What the ends of the palette stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scale {
+    /// Each tile's largest magnitude, and its negative.
+    #[default]
+    Tile,
+    /// These two values, on every tile. Of bars, the longest stands for the larger magnitude.
+    Range(f32, f32),
 }
 
 impl Default for FilterOptions {
     fn default() -> Self {
-        Self { image: None, palette: Palette::default(), max_tiles: 1024 }
+        Self {
+            image: None,
+            palette: Palette::default(),
+            max_tiles: 1024,
+            order: Vec::new(),
+            scale: Scale::Tile,
+            columns: 0,
+            side: SIDE,
+        }
     }
 }
 
@@ -85,27 +112,55 @@ pub enum FiltersError {
 }
 
 impl FilterSheet {
-    /// Draws `w_enc [d_in, d_hid]`, row-major.
+    /// Draws the columns of `w_enc [d_in, d_hid]`, row-major.
     ///
     /// Draws fewer than `max_tiles` units where the sheet would exceed 2²⁵ pixels; at least one.
     ///
     /// # Errors
-    /// If a dimension or `max_tiles` is 0, the length is not `d_in·d_hid`, or the image's not `d_in`.
+    /// If a dimension or `max_tiles` is 0, the length is not `d_in·d_hid`, a unit of the order is not there, or the image's size
+    /// is not `d_in`.
     pub fn draw(w_enc: &[f32], d_in: usize, d_hid: usize, options: &FilterOptions) -> Result<Self, FiltersError> {
-        for (what, found) in [("d_in", d_in), ("d_hid", d_hid), ("max_tiles", options.max_tiles)] {
+        let column = |unit: usize, tile: &mut Vec<f32>| tile.extend(w_enc.iter().skip(unit).step_by(d_hid));
+        Self::tiles(("the length of w_enc", w_enc.len()), (d_in, "d_hid", d_hid), options, column)
+    }
+
+    /// Draws the rows of `samples [n, d_in]`, row-major, as [`FilterSheet::draw`] draws units.
+    ///
+    /// # Errors
+    /// As [`FilterSheet::draw`].
+    pub fn samples(samples: &[f32], d_in: usize, options: &FilterOptions) -> Result<Self, FiltersError> {
+        let row = |sample: usize, tile: &mut Vec<f32>| tile.extend(&samples[sample * d_in..][..d_in]);
+        let n = samples.len().checked_div(d_in).unwrap_or(0);
+        Self::tiles(("the length of samples", samples.len()), (d_in, "n", n), options, row)
+    }
+
+    fn tiles(
+        (name, length): (&'static str, usize),
+        (d_in, of, total): (usize, &'static str, usize),
+        options: &FilterOptions,
+        values: impl Fn(usize, &mut Vec<f32>),
+    ) -> Result<Self, FiltersError> {
+        for (what, found) in [("d_in", d_in), (of, total), ("max_tiles", options.max_tiles)] {
             if found == 0 {
                 return Err(shape(what, 0, "at least 1"));
             }
         }
-        if d_in.checked_mul(d_hid) != Some(w_enc.len()) {
-            return Err(shape("the length of w_enc", w_enc.len(), format!("d_in x d_hid = {d_in} x {d_hid}")));
+        if d_in.checked_mul(total) != Some(length) {
+            return Err(FiltersError::Shape {
+                what: name,
+                found: length.to_string(),
+                expected: format!("d_in x {of} = {d_in} x {total}"),
+            });
+        }
+        if let Some(&bad) = options.order.iter().find(|&&unit| unit >= total) {
+            return Err(shape("a unit of the order", bad, format!("below {total}")));
         }
         let style = match options.image {
             Some((height, width)) => {
                 if height.checked_mul(width) != Some(d_in) {
                     return Err(shape("image", format!("{height} x {width}"), format!("d_in = {d_in} pixels")));
                 }
-                Style::Image { height, width, scale: SIDE.div_ceil(height.max(width)) }
+                Style::Image { height, width, scale: options.side.div_ceil(height.max(width)).max(1) }
             }
             None => {
                 let per_bar = d_in.div_ceil(BARS);
@@ -116,13 +171,15 @@ impl FilterSheet {
         let (height, width) = style.tile();
         let (cell_h, cell_w) = (height + LINE, width + LINE);
         let room = (MAX_PIXELS / cell_h / cell_w).max(1);
-        let drawn = d_hid.min(options.max_tiles).min(room);
-        let columns = ((drawn as f64 * cell_h as f64 / cell_w as f64).sqrt().ceil() as usize).clamp(1, drawn);
+        let wanted = if options.order.is_empty() { total } else { options.order.len() };
+        let drawn = wanted.min(options.max_tiles).min(room);
+        let square = (drawn as f64 * cell_h as f64 / cell_w as f64).sqrt().ceil() as usize;
+        let columns = if options.columns == 0 { square } else { options.columns }.clamp(1, drawn);
         let rows = drawn.div_ceil(columns);
         let size = (rows * cell_h + LINE, columns * cell_w + LINE);
         let mut sheet = Self {
             drawn,
-            total: d_hid,
+            total,
             columns,
             rows,
             tile: (height, width),
@@ -130,15 +187,15 @@ impl FilterSheet {
             not_finite: 0,
             rgb: LINE_COLOR.repeat(size.0 * size.1),
         };
-        let mut unit = Vec::with_capacity(d_in);
+        let mut tile = Vec::with_capacity(d_in);
         for j in 0..drawn {
-            unit.clear();
-            unit.extend(w_enc.iter().skip(j).step_by(d_hid));
-            sheet.not_finite += normalise(&mut unit);
+            tile.clear();
+            values(options.order.get(j).copied().unwrap_or(j), &mut tile);
+            sheet.not_finite += normalise(&mut tile, options.scale, style);
             let corner = ((j / columns) * cell_h + LINE, (j % columns) * cell_w + LINE);
             match style {
-                Style::Image { width, scale, .. } => sheet.draw_image(corner, &unit, width, scale, options.palette),
-                Style::Bars { per_bar, scale, .. } => sheet.draw_bars(corner, &unit, per_bar, scale, options.palette),
+                Style::Image { width, scale, .. } => sheet.draw_image(corner, &tile, width, scale, options.palette),
+                Style::Bars { per_bar, scale, .. } => sheet.draw_bars(corner, &tile, per_bar, scale, options.palette),
             }
         }
         Ok(sheet)
@@ -149,25 +206,20 @@ impl FilterSheet {
         &self.rgb
     }
 
+    /// The sheet as a PNG file.
+    ///
+    /// # Errors
+    /// If a side exceeds what PNG can hold.
+    pub fn png(&self) -> Result<Vec<u8>, FiltersError> {
+        Ok(encode_png(self.size, &self.rgb)?)
+    }
+
     /// Writes the sheet as a PNG, whole or not at all.
     ///
     /// # Errors
     /// If a side exceeds what PNG can hold, or the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), FiltersError> {
-        let side = |n: usize| {
-            u32::try_from(n)
-                .map_err(|_| shape("a side of the sheet", format!("{n} pixels"), "at most 4294967295 pixels"))
-        };
-        let (height, width) = (side(self.size.0)?, side(self.size.1)?);
-        atomic::replace(path, |out| {
-            let mut encoder = png::Encoder::new(out, width, height);
-            encoder.set_color(png::ColorType::Rgb);
-            encoder.set_depth(png::BitDepth::Eight);
-            let mut writer = encoder.write_header()?;
-            writer.write_image_data(&self.rgb)?;
-            Ok(writer.finish()?)
-        })?;
-        Ok(())
+        Ok(atomic::write(path, &self.png()?)?)
     }
 
     fn draw_image(&mut self, corner: (usize, usize), unit: &[f32], width: usize, scale: usize, palette: Palette) {
@@ -227,16 +279,21 @@ impl Style {
     }
 }
 
-/// Divides by the largest magnitude, makes what is not finite NaN, and counts it. Zeros stay zeros.
-fn normalise(unit: &mut [f32]) -> usize {
-    let largest = unit.iter().filter(|w| w.is_finite()).fold(0.0f32, |m, w| m.max(w.abs()));
+/// Maps the scale's ends to −1 and 1, makes what is not finite NaN, and counts it. Zeros of a tile's own scale stay zeros.
+fn normalise(tile: &mut [f32], scale: Scale, style: Style) -> usize {
+    let largest = tile.iter().filter(|w| w.is_finite()).fold(0.0f32, |m, w| m.max(w.abs()));
+    let (middle, half) = match (scale, style) {
+        (Scale::Tile, _) => (0.0, largest),
+        (Scale::Range(low, high), Style::Image { .. }) => (0.5 * (low + high), 0.5 * (high - low)),
+        (Scale::Range(low, high), Style::Bars { .. }) => (0.0, low.abs().max(high.abs())),
+    };
     let mut not_finite = 0;
-    for w in unit {
+    for w in tile {
         if !w.is_finite() {
             *w = f32::NAN;
             not_finite += 1;
-        } else if largest > 0.0 {
-            *w /= largest;
+        } else if half > 0.0 {
+            *w = ((*w - middle) / half).clamp(-1.0, 1.0);
         }
     }
     not_finite

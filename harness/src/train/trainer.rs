@@ -11,8 +11,11 @@ use super::{Plan, RunState, TrainingSet};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::measure::{Laps, Phase, Timed};
 use crate::model::file::ModelFile;
-use crate::model::{Batch, Evaluation, evaluate, initial_weights, objective, require_memory, step_bytes, step_config};
+use crate::model::{
+    Batch, Evaluation, Seen, evaluate, initial_weights, objective, reconstruct, require_memory, step_bytes, step_config,
+};
 
 /// Trains one model on one set.
 ///
@@ -36,11 +39,14 @@ pub struct Trainer {
     config: Config,
     set: TrainingSet,
     plan: Plan,
-    backend: Box<dyn Backend>,
+    backend: Timed,
     step: Step,
     batch: Batch,
     feed: Box<dyn Feed>,
     state: RunState,
+    /// Where the time of this process's steps went, and of the fetching of their batches.
+    laps: Laps,
+    fetching: f64,
 }
 
 /// Who is told how a run goes. An error ends the run.
@@ -131,12 +137,23 @@ impl Trainer {
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
         require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
         let weights = initial_weights(&config.model.init, d_in, d_hid, config.seed)?;
-        let backend = backend(config.backend)?;
+        let backend = Timed::new(backend(config.backend)?);
         let mut step = Step::new(d_in, d_hid, plan.batch, backend.panel(), cfg)?;
         step.set_weights(&weights)?;
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
         let feed = Box::new(InMemory::new(plan, config.train.shuffle, config.seed));
-        Ok(Self { config, set, plan, backend, step, batch, feed, state: RunState::default() })
+        Ok(Self {
+            config,
+            set,
+            plan,
+            backend,
+            step,
+            batch,
+            feed,
+            state: RunState::default(),
+            laps: [0.0; _],
+            fetching: 0.0,
+        })
     }
 
     /// The settings.
@@ -152,6 +169,12 @@ impl Trainer {
     /// The steps of the whole run.
     pub fn plan(&self) -> Plan {
         self.plan
+    }
+
+    /// Seconds that each part of the steps took, in this process; `data` is the fetching of batches.
+    pub fn phases(&self) -> Vec<(&'static str, f64)> {
+        let phases = Phase::ALL.into_iter().map(|phase| (phase.name(), self.laps[phase as usize]));
+        [("data", self.fetching)].into_iter().chain(phases).collect()
     }
 
     /// How far the run is.
@@ -193,8 +216,11 @@ impl Trainer {
         let start = Instant::now();
         let position = self.state.position;
         self.feed.fetch(&self.set, position, &mut self.batch)?;
+        self.fetching += start.elapsed().as_secs_f64();
+        self.backend.begin();
         let lr = self.config.optimizer.lr;
-        let report = self.step.train_step(&mut *self.backend, self.batch.view()?, lr as f32)?;
+        let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
+        self.laps.iter_mut().zip(self.backend.end()).for_each(|(sum, lap)| *sum += lap);
         let took = start.elapsed().as_secs_f64();
         self.state.add(&report, took);
         observer.step(&measures(&report, self.state.step, position.epoch, lr, report.n as f64 / took))?;
@@ -276,7 +302,26 @@ impl Trainer {
             return Ok(None);
         }
         let threshold = self.config.train.threshold_active as f32;
-        evaluate(&mut self.step, &mut *self.backend, &mut self.batch, &set.data, threshold).map(Some)
+        evaluate(&mut self.step, &mut self.backend, &mut self.batch, &set.data, threshold).map(Some)
+    }
+
+    /// What the model as it is makes of preprocessed `rows`, at most a batch of them.
+    ///
+    /// # Errors
+    /// As [`reconstruct`].
+    pub fn look<T>(&mut self, rows: &[f32], mut each: impl FnMut(Seen<'_>) -> Result<T>) -> Result<Option<T>> {
+        let rows = &rows[..rows.len().min(self.plan.batch * self.step.d_in())];
+        let mut found = None;
+        reconstruct(&mut self.step, &mut self.backend, &mut self.batch, rows, |seen| {
+            found = Some(each(seen)?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The weights, in place: `w_enc [d_in, d_hid]` and `w_dec [d_hid, d_in]`.
+    pub fn weights(&self) -> [sae_kernels::MatRef<'_>; 2] {
+        [self.step.w_enc(), self.step.w_dec()]
     }
 
     /// The model as it is, with its preprocessing.

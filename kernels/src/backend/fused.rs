@@ -12,8 +12,7 @@ use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Result, UpdateMatrix, UpdateVector,
-    WeightGrad, check,
+    Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, Result, UpdateMatrix, UpdateVector, WeightGrad, check,
 };
 use crate::view::MatRef;
 
@@ -28,8 +27,6 @@ pub struct Fused {
     scratch: Scratch,
     sums: Sums,
     loss: Sums,
-    /// The numbers of an update, one element a problem.
-    by: Vec<Coefficients<f32>>,
 }
 
 impl Fused {
@@ -48,8 +45,7 @@ impl Fused {
     pub fn with_isa(isa: Isa) -> Result<Self> {
         let isa = isa.require()?;
         let tier = Tier::of(isa).expect("the instruction set was just found");
-        let (sums, loss) = (Sums::default(), Sums::default());
-        Ok(Self { tier, scratch: Scratch::default(), sums, loss, by: Vec::new() })
+        Ok(Self { tier, scratch: Scratch::default(), sums: Sums::default(), loss: Sums::default() })
     }
 
     /// The kernels read and write whole panels: a panel-major operand needs panels of a multiple of their width.
@@ -191,54 +187,38 @@ impl Backend for Fused {
                 for (name, view) in views {
                     view.map_or(Ok(()), |view| self.fits(name, view.layout()))?;
                 }
-                let by = fill(std::mem::take(&mut self.by), update.hyper);
-                on_isa(self.tier.isa, update_tile(&mut update, &by, dims, self.tier.panel), |epilogue| {
+                on_isa(self.tier.isa, update_tile(&mut update, dims, self.tier.panel), |epilogue| {
                     // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
                     unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
                 });
-                self.by = by;
             }
         }
         Ok(())
     }
 
     fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {
-        let len = check::update_vector(&op)?;
-        update_slice(self.tier.isa, op, len);
+        check::update_vector(&op)?;
+        update_slice(self.tier.isa, op);
         Ok(())
     }
 
-    fn sum_of_squares(&mut self, w: MatRef<'_>, sums: &mut [f64]) -> Result {
-        check::sum_of_squares(&w, sums)?;
-        sum_of_squares(self.tier.isa, w, &mut self.sums, sums);
-        Ok(())
+    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
+        sum_of_squares(self.tier.isa, w, &mut self.sums)
     }
-}
-
-/// The numbers of every problem's update, in memory that stays.
-pub(super) fn fill(mut by: Vec<Coefficients<f32>>, hypers: &[Hyper]) -> Vec<Coefficients<f32>> {
-    by.clear();
-    by.extend(hypers.iter().map(Hyper::coefficients));
-    by
 }
 
 /// The epilogue of an update whose operands passed the door.
-pub(super) fn update_tile<'a>(
-    update: &mut UpdateMatrix<'_>,
-    by: &'a [Coefficients<f32>],
-    dims: Dims,
-    group: usize,
-) -> UpdateTile<'a> {
-    let rules = || update.hyper.iter().map(|hyper| hyper.rule);
-    let (keeps_m, keeps_v) = (rules().any(|rule| rule.keeps_m()), rules().any(|rule| rule.keeps_v()));
+pub(super) fn update_tile(update: &mut UpdateMatrix<'_>, dims: Dims, group: usize) -> UpdateTile {
+    let rule = update.hyper.rule;
     UpdateTile {
-        by,
+        rule,
+        by: update.hyper.coefficients(),
         m: dims.m,
         group,
         w: Raw::write(&mut update.w),
         w_t: update.w_t.as_mut().map(Raw::write),
-        first: update.m.as_mut().filter(|_| keeps_m).map(Raw::write),
-        second: update.v.as_mut().filter(|_| keeps_v).map(Raw::write),
+        first: update.m.as_mut().filter(|_| rule.keeps_m()).map(Raw::write),
+        second: update.v.as_mut().filter(|_| rule.keeps_v()).map(Raw::write),
     }
 }
 

@@ -7,7 +7,7 @@ use sae_kernels::{Backend, BackendKind, Isa, MatRef};
 
 /// A part of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// G1 with its epilogue.
     Encode,
     /// Between encoder and decoder: mean activations, the penalty and its gradient.
@@ -27,7 +27,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Encode,
         Self::Penalty,
         Self::Decode,
@@ -38,7 +38,7 @@ impl Phase {
         Self::Other,
     ];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Encode => "encode",
             Self::Penalty => "penalty",
@@ -53,11 +53,11 @@ impl Phase {
 }
 
 /// Seconds of each phase, in the order of [`Phase::ALL`].
-pub(super) type Laps = [f64; Phase::ALL.len()];
+pub(crate) type Laps = [f64; Phase::ALL.len()];
 
 /// Hands every operation on and keeps the time. Each moment from [`Timed::begin`] to [`Timed::end`] is in one phase, so
 /// the phases add up to the step.
-pub(super) struct Timed {
+pub(crate) struct Timed {
     inner: Box<dyn Backend>,
     last: Instant,
     laps: Laps,
@@ -66,19 +66,19 @@ pub(super) struct Timed {
 }
 
 impl Timed {
-    pub(super) fn new(inner: Box<dyn Backend>) -> Self {
+    pub(crate) fn new(inner: Box<dyn Backend>) -> Self {
         Self { inner, last: Instant::now(), laps: [0.0; _], calls: [0; _] }
     }
 
     /// Starts the clock of a step.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.laps = [0.0; _];
         self.calls = [0; _];
         self.last = Instant::now();
     }
 
     /// Stops it.
-    pub(super) fn end(&mut self) -> Laps {
+    pub(crate) fn end(&mut self) -> Laps {
         self.lap(Phase::Other);
         self.laps
     }
@@ -141,8 +141,8 @@ impl Backend for Timed {
         self.time(Phase::Other, Phase::Biases, |inner| inner.update_vector(op))
     }
 
-    fn sum_of_squares(&mut self, w: MatRef<'_>, sums: &mut [f64]) -> Result {
-        self.inner.sum_of_squares(w, sums)
+    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
+        self.inner.sum_of_squares(w)
     }
 }
 
@@ -151,15 +151,15 @@ mod tests {
     use sae_kernels::backend;
 
     use super::*;
-    use crate::measure::{Sizes, TimedStep};
+    use crate::measure::{Sizes, step};
 
     #[test]
     fn each_operation_of_a_step_is_in_one_phase() {
         let mut timed = Timed::new(backend(BackendKind::Fused).unwrap());
-        let mut step = TimedStep::new(Sizes { batch: 5, d_in: 19, d_hid: 7, models: 2 }, &timed).unwrap();
+        let (mut step, x) = step(Sizes { batch: 5, d_in: 19, d_hid: 7 }, timed.panel()).unwrap();
         for _ in 0..2 {
             timed.begin();
-            step.run(&mut timed).unwrap();
+            step.train_step(&mut timed, x.view(), 1e-4).unwrap();
             let laps = timed.end();
             let calls = Phase::ALL.map(|phase| (phase.name(), timed.calls[phase as usize]));
             assert_eq!(
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn the_phases_add_up_to_all_the_time_there_was() {
         let mut timed = Timed::new(backend(BackendKind::Naive).unwrap());
-        let mut step = TimedStep::new(Sizes { batch: 5, d_in: 19, d_hid: 7, models: 1 }, &timed).unwrap();
+        let (mut step, x) = step(Sizes { batch: 5, d_in: 19, d_hid: 7 }, None).unwrap();
         timed.begin();
         let began = timed.last;
-        step.run(&mut timed).unwrap();
+        step.train_step(&mut timed, x.view(), 1e-4).unwrap();
         let laps = timed.end();
         let (sum, whole): (f64, f64) = (laps.iter().sum(), (timed.last - began).as_secs_f64());
         // Fewer than 20 intervals, each converted and added with a rounding of at most 2⁻⁵³ of the whole.
