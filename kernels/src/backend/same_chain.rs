@@ -44,7 +44,8 @@ fn fused_and_unfused_compute_the_same_bits() {
     for isa in Isa::available() {
         let (mut fused, mut unfused) = both(isa);
         let panel = Storage::Panel(fused.panel().unwrap());
-        let all = [Places::TIGHT, Places::all(Storage::Wide), Places([Storage::Wide, panel, Storage::Tight, panel])];
+        let all =
+            [Places::TIGHT, Places::all(Storage::Wide), Places::new([Storage::Wide, panel, Storage::Tight, panel])];
         for (seed, op) in Op::all().into_iter().enumerate().step_by(share()) {
             for shape in [[1, 1, 1], [0, 5, 3], [6, 16, 0], [50, 67, 30], [101, 130, 1100], [260, 150, 40]] {
                 let case = Case { batch: 2, shared: Shared::A, ..Case::new(op, shape) };

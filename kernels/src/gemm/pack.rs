@@ -16,7 +16,8 @@ const AHEAD: usize = 16;
 pub(super) unsafe fn strip(src: *const f32, stride: usize, dst: *mut f32, width: usize, steps: usize, cols: usize) {
     for p in 0..steps {
         for line in (0..cols).step_by(LINE) {
-            simd::prefetch(src.wrapping_add((p + AHEAD) * stride + line));
+            // One row may have any stride.
+            simd::prefetch(src.wrapping_add((p + AHEAD).wrapping_mul(stride).wrapping_add(line)));
         }
         // SAFETY: the caller's.
         unsafe {

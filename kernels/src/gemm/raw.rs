@@ -81,7 +81,8 @@ impl Raw {
         self.shift == usize::BITS - 1
     }
 
-    /// Address of element (r, c) of problem b.
+    /// Address of element (r, c) of problem b. Wraps: a matrix without elements, or with one row, may have any stride,
+    /// and its addresses are then asked for, though not used.
     #[inline(always)]
     pub(crate) fn at(&self, b: usize, r: usize, c: usize) -> *mut f32 {
         let (panel, inside) = if self.shift != u32::MAX {
@@ -90,6 +91,8 @@ impl Raw {
         } else {
             (c / self.panel, c % self.panel)
         };
-        self.ptr.wrapping_add(b * self.batch_stride + panel * self.panel_stride + r * self.row_stride + inside)
+        let row = r.wrapping_mul(self.row_stride).wrapping_add(inside);
+        let panel = b.wrapping_mul(self.batch_stride).wrapping_add(panel.wrapping_mul(self.panel_stride));
+        self.ptr.wrapping_add(panel.wrapping_add(row))
     }
 }

@@ -144,12 +144,16 @@ impl<T: Real> Step<T> {
     /// then as they were.
     pub fn train_step(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>, lr: T) -> Result<StepReport> {
         config::not_negative("learning rate", lr)?;
+        let step = self.steps.checked_add(1).ok_or_else(|| {
+            let found = self.steps.to_string();
+            Error::Scalar { name: "steps taken", found, expected: "a number that can still be counted up" }
+        })?;
         let report = self.forward(backend, x, None, Average::Configured)?;
         // With the decoder's weights as they were in the forward pass: before their update.
         self.backward_hidden(backend, report.n)?;
 
         let n = report.n;
-        let (rule, step) = (self.cfg.rule, self.steps + 1);
+        let rule = self.cfg.rule;
         let matrices = Hyper { rule, lr, decay: T::from_f64(self.cfg.decay_rate(n)), step };
         let biases = Hyper { decay: T::ZERO, ..matrices };
         let (w, moments) = (&mut self.weights, &mut self.moments);

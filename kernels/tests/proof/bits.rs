@@ -1,10 +1,14 @@
 //! The promise of bits: the same on every instruction set that keeps them, for any number of threads, in every layout,
 //! alone or in a batch, today and tomorrow, and the same as the reference where that rounds the same way.
 
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 use sae_kernels::ops::{Activation, Form, Rule};
 use sae_kernels::{Fused, Isa, Naive};
 
+use crate::soak::{Soak, mix};
 use crate::support::{Case, Data, Op, Outputs, Places, Shared, Storage, run, share, training};
 
 /// Shapes with whole and partial tiles, several panels, row blocks and cuts of k, and enough work for several threads.
@@ -57,7 +61,8 @@ fn any_number_of_threads_computes_the_same() {
                 let data = Data::random(&case, seed as u64);
                 let places = Places::all(Storage::Panel(64));
                 let one = on_threads(1, || run(&mut fused(isa), &case, &data, &places));
-                for threads in [2, 3, 5, 8] {
+                // All numbers of threads up to 16 on the first shape, a few on the others.
+                for threads in (2..=16).filter(|t| seed == 0 || [2, 3, 5, 8].contains(t)) {
                     let found = on_threads(threads, || run(&mut fused(isa), &case, &data, &places));
                     assert_same(&found, &one, &format!("{isa}, {threads} threads"), &case);
                 }
@@ -77,6 +82,43 @@ fn every_layout_computes_the_same() {
                 let found = run(&mut fused, &case, &data, places);
                 assert_same(&found, &expected, &format!("{isa}, {places:?}"), &case);
             }
+        }
+    }
+}
+
+/// Every operand at every distance from a cache line, and at other distances than its neighbours.
+#[test]
+fn every_alignment_computes_the_same() {
+    for isa in Isa::available() {
+        let mut fused = fused(isa);
+        let panel = sae_kernels::Backend::panel(&fused).unwrap();
+        for (seed, op) in Op::all().into_iter().enumerate().step_by(share()) {
+            let case = Case::new(op, [14, 70, 30]);
+            let data = Data::random(&case, seed as u64);
+            let expected = run(&mut fused, &case, &data, &Places::TIGHT);
+            for front in 0..16 {
+                for places in [Places::TIGHT, Places::all(Storage::Wide), Places::all(Storage::Panel(panel))] {
+                    let found = run(&mut fused, &case, &data, &places.starting_at(front));
+                    assert_same(&found, &expected, &format!("{isa}, {front} elements on, {places:?}"), &case);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hundred_repetitions_compute_the_same() {
+    for isa in Isa::available() {
+        let mut fused = fused(isa);
+        for (seed, op) in Op::one_of_each().into_iter().enumerate().step_by(share()) {
+            let case = Case::new(op, [110, 140, 80]);
+            let data = Data::random(&case, seed as u64);
+            on_threads(3, || {
+                let first = run(&mut fused, &case, &data, &Places::TIGHT);
+                for _ in 1..100 / share().min(20) {
+                    assert_same(&run(&mut fused, &case, &data, &Places::TIGHT), &first, isa.name(), &case);
+                }
+            });
         }
     }
 }
@@ -181,4 +223,46 @@ fn a_training_run_computes_the_same_on_every_instruction_set_and_any_number_of_t
             }
         }
     }
+}
+
+/// A part of `make soak`: random calls, each on every instruction set that keeps bits, in a layout, at an alignment and
+/// on a number of threads of its own.
+#[test]
+#[ignore = "runs for SOAK_SECONDS"]
+fn soak() {
+    let mut soak = Soak::start();
+    let mut backends: Vec<_> = keeping().into_iter().map(fused).collect();
+    let pools: Vec<_> = (1..=16).map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap()).collect();
+    let ops = Op::all();
+    while soak.goes_on() {
+        let seed = mix(soak.seed, soak.cases);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let [m, n, k] = match rng.random_range(0..16) {
+            0 => [rng.random_range(0..16), rng.random_range(0..150), rng.random_range(900..4500)],
+            1 | 2 => [rng.random_range(80..300), rng.random_range(60..300), rng.random_range(60..200)],
+            _ => [rng.random_range(0..120), rng.random_range(0..150), rng.random_range(0..60)],
+        };
+        let shared = *[Shared::Nothing, Shared::A, Shared::B].choose(&mut rng).unwrap();
+        let batch = *[1, 1, 1, 2, 3].choose(&mut rng).unwrap();
+        let case = Case { batch, shared, ..Case::new(*ops.choose(&mut rng).unwrap(), [m, n, k]) };
+        let data = Data::random(&case, seed);
+        let mut expected: Option<Outputs<f32>> = None;
+        for fused in &mut backends {
+            let places = *Places::of(sae_kernels::Backend::panel(fused)).choose(&mut rng).unwrap();
+            let places = places.starting_at(rng.random_range(0..32));
+            let threads = rng.random_range(1..=16);
+            let found = pools[threads - 1].install(|| run(fused, &case, &data, &places));
+            match &expected {
+                None => expected = Some(found),
+                Some(expected) if expected.bits() == found.bits() => {}
+                Some(_) => {
+                    let isa = sae_kernels::Backend::isa(fused);
+                    let number = soak.cases;
+                    soak.fault(&format!("case {number}: {isa}, {threads} threads, {places:?}: {case:?}"));
+                }
+            }
+        }
+        soak.cases += 1;
+    }
+    soak.finish(&format!("instruction_sets={}", backends.len()));
 }

@@ -111,7 +111,7 @@ fn the_left_operand_of_an_nn_product_has_panels_of_any_width() {
         for (seed, k) in [1, 5, 20, 1500, 2100, 8200].into_iter().enumerate() {
             let expected = Expected::of(Case::new(op, [9, 20, k]), seed as u64);
             for panel in [1, 2, 3, 5, 7, 8, 64, 100, 4096] {
-                expected.check(&mut fused, &Places([Storage::Panel(panel), own, Storage::Wide, own])).unwrap();
+                expected.check(&mut fused, &Places::new([Storage::Panel(panel), own, Storage::Wide, own])).unwrap();
             }
         }
     }
@@ -128,7 +128,7 @@ fn unfused_backends_take_panels_of_any_width() {
                 for panel in [1, 3, 4, 6, 100] {
                     expected.check(backend.as_mut(), &Places::all(Storage::Panel(panel))).unwrap();
                     let mixed = [Storage::Tight, Storage::Panel(panel), Storage::Panel(5), Storage::Panel(2 * panel)];
-                    expected.check(backend.as_mut(), &Places(mixed)).unwrap();
+                    expected.check(backend.as_mut(), &Places::new(mixed)).unwrap();
                 }
             }
         }

@@ -9,7 +9,8 @@
 
 mod table;
 
-use sae_kernels::{Backend, Fused, Isa};
+use sae_kernels::ops::{Rule, UpdateVector};
+use sae_kernels::{Backend, Error, Fused, Isa, Layout, Matrix, math};
 
 use crate::support::{Case, Data, Op, Places, Storage, run, training};
 
@@ -35,11 +36,48 @@ fn rows(isa: Isa) -> Vec<(String, u64)> {
         }
         rows.push((format!("{op:?}"), fnv(words)));
     }
+    rows.extend(Rule::all().map(|rule| (format!("UpdateVector {{ rule: {rule:?} }}"), fnv(vector(&mut fused, rule)))));
+    rows.push(("sum_of_squares".to_owned(), fnv([fused.sum_of_squares(numbers(7, 101, 131).view()).to_bits()])));
+    for (name, function) in SLICES {
+        // Every 60,013th pattern of bits: all exponents, both signs. Which NaN a NaN gives is the processor's choice.
+        let x: Vec<f32> = (0..=u32::MAX).step_by(60_013).map(f32::from_bits).collect();
+        let mut y = vec![0.0; x.len()];
+        function(isa, &x, &mut y).unwrap();
+        rows.push((name.to_owned(), fnv(y.iter().map(|y| if y.is_nan() { u64::MAX } else { u64::from(y.to_bits()) }))));
+    }
     for setup in training::setups() {
         let name = format!("30 steps: {:?}, {:?}, {}", setup.hidden, setup.loss, setup.rule.name());
         rows.push((name, fnv(training::run(&mut fused, Some(panel), &setup))));
     }
     rows
+}
+
+type Slice = fn(Isa, &[f32], &mut [f32]) -> Result<(), Error>;
+const SLICES: [(&str, Slice); 6] = [
+    ("exp", math::exp),
+    ("log", math::log),
+    ("sigmoid", math::sigmoid),
+    ("tanh", math::tanh),
+    ("log1p", math::log1p),
+    ("softplus", math::softplus),
+];
+
+/// The words of an update's results, of a length that is no multiple of any vector.
+fn vector(fused: &mut Fused, rule: Rule) -> Vec<u64> {
+    let case = Case::new(Op::Store, [1, 1009, 1]);
+    let mut data = Data::random(&case, 5);
+    let hyper = data.hyper(rule);
+    let (w, grad) = (&mut data.third, &data.vector);
+    let (m, v) = (Some(data.first_moment.as_mut_slice()), Some(data.second_moment.as_mut_slice()));
+    fused.update_vector(UpdateVector { hyper, w, grad, m, v }).unwrap();
+    let all = [data.third, data.first_moment, data.second_moment];
+    all.iter().flatten().map(|x| u64::from(x.to_bits())).collect()
+}
+
+/// A matrix of random numbers.
+fn numbers(seed: u64, rows: usize, cols: usize) -> Matrix {
+    let data = Data::random(&Case::new(Op::Store, [rows, cols, 1]), seed);
+    Matrix::from_row_major(&data.third, Layout::row_major(rows, cols)).unwrap()
 }
 
 #[test]

@@ -3,10 +3,16 @@
 
 mod bits;
 mod correctness;
+mod derivatives;
+mod door;
 mod errors;
+mod exact;
 mod extremes;
 mod hashes;
+#[cfg(all(unix, not(miri)))]
+mod memory;
 mod norm;
 mod properties;
+mod soak;
 mod support;
 mod threads;

@@ -48,7 +48,7 @@ fn check(cases: u32, backend: Box<dyn Backend>) {
     let panel = backend.panel().unwrap_or(5);
     let backend = RefCell::new(backend);
     let result = runner.run(&(case(), places(), any::<u64>()), |(case, places, seed)| {
-        let places = Places(places.map(|place| match place {
+        let places = Places::new(places.map(|place| match place {
             Where::Tight => Storage::Tight,
             Where::Wide => Storage::Wide,
             Where::Panels(times) => Storage::Panel(times * panel),

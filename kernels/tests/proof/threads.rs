@@ -4,6 +4,7 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use sae_kernels::{Backend, Fused, Isa};
 
+use crate::soak::Soak;
 use crate::support::{Case, Data, Op, Places, Storage, run, share, training};
 
 /// Calls of enough work to be split, of each operation.
@@ -79,6 +80,157 @@ fn a_backend_may_move_between_pools() {
             assert!(found == expected, "{threads} threads: {case:?}");
         }
     }
+}
+
+#[test]
+fn sixty_four_threads_at_once_compute_the_same() {
+    let calls = calls();
+    for isa in Isa::available() {
+        let expected = pool(1).install(|| all_bits(isa, &calls));
+        assert_eq!(at_once(64, isa, &calls, &expected), 0, "{isa}");
+    }
+}
+
+/// How many of so many threads compute something else.
+fn at_once(threads: usize, isa: Isa, calls: &[(Case, Data)], expected: &[Bits]) -> usize {
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| all_bits(isa, calls) == expected)).collect();
+        all.into_iter().map(|thread| usize::from(!thread.join().unwrap())).sum()
+    })
+}
+
+#[test]
+fn more_threads_than_cores_compute_the_same() {
+    let calls = calls();
+    let pool_of_many = pool(4 * std::thread::available_parallelism().map_or(8, usize::from));
+    for isa in Isa::available() {
+        let expected = pool(1).install(|| all_bits(isa, &calls));
+        assert!(pool_of_many.install(|| all_bits(isa, &calls)) == expected, "{isa}");
+    }
+}
+
+/// Neither a call nor calls inside a parallel loop, where a waiting thread takes parts of other calls on top of its own,
+/// need more.
+#[test]
+fn stacks_of_64_kib_are_enough() {
+    let calls = calls();
+    let small = small_stacks(4);
+    for isa in Isa::available() {
+        let expected = pool(1).install(|| all_bits(isa, &calls));
+        assert!(small.install(|| all_bits(isa, &calls)) == expected, "{isa}");
+        let all: Vec<_> = small.install(|| (0..12).into_par_iter().map(|_| all_bits(isa, &calls)).collect());
+        assert!(all.iter().all(|found| *found == expected), "{isa}");
+    }
+}
+
+fn small_stacks(threads: usize) -> rayon::ThreadPool {
+    ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 10).build().unwrap()
+}
+
+/// A child that `fork` made has the memory of its parent but not the threads: a pool that its parent had is dead.
+#[cfg(all(unix, not(miri)))]
+mod fork {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// What a child does and what it has to compute; where the parent is when it forks.
+    pub(super) fn child_computes(work: impl FnOnce() -> bool) -> Result<(), String> {
+        // SAFETY: the child calls the code under test and `_exit`. What it needs of other threads' locks is what is tested;
+        // the C library keeps its own usable.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
+            // SAFETY: ends the child at once, without the exit handlers of its parent.
+            unsafe { libc::_exit(if same { 0 } else { 1 }) };
+        }
+        if child < 0 {
+            return Err(std::io::Error::last_os_error().to_string());
+        }
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut status = 0;
+            // SAFETY: asks for the state of the child that was just made.
+            let done = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+            if done == child {
+                return if status == 0 { Ok(()) } else { Err(format!("the child's status is {status:#x}")) };
+            }
+            if Instant::now() > end {
+                // SAFETY: ends and reaps that child.
+                unsafe {
+                    libc::kill(child, libc::SIGKILL);
+                    libc::waitpid(child, &raw mut status, 0);
+                }
+                return Err("the child hangs".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// In a child, with a backend of its own or one its parent has used, on dead pools and on a new one.
+    pub(super) fn all_ways(isa: Isa, calls: &[(Case, Data)], expected: &[Bits]) -> Result<(), String> {
+        // The global pool has its threads by now.
+        let same = || all_bits(isa, calls) == expected;
+        if !same() {
+            return Err("the parent computes something else".to_owned());
+        }
+        child_computes(same).map_err(|e| format!("the global pool: {e}"))?;
+        child_computes(|| pool(2).install(same) && same()).map_err(|e| format!("a pool of the child: {e}"))?;
+        let parents = pool(2);
+        parents.install(|| {
+            same();
+            child_computes(same).map_err(|e| format!("from inside a pool: {e}"))
+        })?;
+        child_computes(|| child_computes(same).is_ok()).map_err(|e| format!("a child's child: {e}"))
+    }
+
+    #[test]
+    fn a_child_of_fork_computes_the_same() {
+        let calls = calls();
+        let isa = Isa::detect().unwrap();
+        let expected = pool(1).install(|| all_bits(isa, &calls));
+        for _ in 0..3 {
+            all_ways(isa, &calls, &expected).unwrap();
+        }
+    }
+}
+
+/// A part of `make soak`: every way to use threads, a thousand times each. What hangs is ended from outside.
+#[test]
+#[ignore = "runs for SOAK_SECONDS"]
+fn soak() {
+    const LOOPS: u64 = 1000;
+    let mut soak = Soak::start();
+    let calls: Vec<_> = calls().into_iter().map(|(case, _)| (case, Data::random(&case, soak.seed))).collect();
+    let isas = Isa::available();
+    let expected: Vec<_> = isas.iter().map(|&isa| pool(1).install(|| all_bits(isa, &calls))).collect();
+    let (three, many, small) = (pool(3), pool(32), small_stacks(4));
+    let mut loops = 0;
+    while soak.goes_on() && loops < LOOPS {
+        let which = loops as usize % isas.len();
+        let (isa, expected) = (isas[which], &expected[which]);
+        let same = || all_bits(isa, &calls) == *expected;
+        let nested = |pool: &rayon::ThreadPool| pool.install(|| (0..8).into_par_iter().all(|_| same()));
+        let mut ways = vec![
+            ("64 threads at once", at_once(64, isa, &calls, expected) == 0),
+            ("more threads than cores", many.install(same)),
+            ("nested in a parallel loop", nested(&three)),
+            ("nested, on stacks of 64 KiB", nested(&small)),
+        ];
+        #[cfg(all(unix, not(miri)))]
+        {
+            let forked = fork::all_ways(isa, &calls, expected);
+            ways.push(("after fork", forked.inspect_err(|error| println!("{error}")).is_ok()));
+        }
+        for (way, right) in ways {
+            soak.cases += 1;
+            if !right {
+                soak.fault(&format!("loop {loops}, {isa}: {way}"));
+            }
+        }
+        loops += 1;
+    }
+    soak.finish(&format!("loops={loops} ways=5"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 /// A row's name and the hash of its results' bits.
 #[rustfmt::skip]
-pub(super) const TABLE: [(&str, u64); 53] = [
+pub(super) const TABLE: [(&str, u64); 65] = [
     ("Store", 0x729f_ba5b_ac82_2298),
     ("Gemm { form: Nn, accumulate: false }", 0xcfb3_0b5a_0ebd_889b),
     ("Gemm { form: Nn, accumulate: true }", 0x659b_c249_489e_effa),
@@ -52,6 +52,18 @@ pub(super) const TABLE: [(&str, u64); 53] = [
     ("Update { rule: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, transposed: false }", 0x18d6_3368_0370_0cbc),
     ("Update { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, transposed: true }", 0x7f2d_953a_8686_e98e),
     ("Update { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, transposed: false }", 0x7239_fac4_02d4_d6aa),
+    ("UpdateVector { rule: Sgd }", 0x7244_36b5_ea87_7eae),
+    ("UpdateVector { rule: Momentum { momentum: 0.9 } }", 0xf7df_6177_be94_d94a),
+    ("UpdateVector { rule: RmsProp { alpha: 0.99, eps: 1e-8 } }", 0x16c7_43f8_fc64_4bfd),
+    ("UpdateVector { rule: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x1054_13b5_9f63_ba9e),
+    ("UpdateVector { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x9f88_432f_9771_661a),
+    ("sum_of_squares", 0xf7e7_aee4_18d6_7159),
+    ("exp", 0x23d1_3c3e_6459_0716),
+    ("log", 0x1278_23be_f6ec_8b8d),
+    ("sigmoid", 0x2750_fe5b_17d9_f248),
+    ("tanh", 0x38c9_01dd_bae6_385b),
+    ("log1p", 0xc21f_95a6_670a_a32b),
+    ("softplus", 0xa0f3_b37e_51f2_4f60),
     ("30 steps: Sigmoid, Squared, adam", 0x6510_6212_1596_1149),
     ("30 steps: Sigmoid, Bce, adamw", 0x06a5_6f78_ac65_e1af),
     ("30 steps: Relu, Squared, momentum", 0xd0c1_f0a8_544c_3c38),

@@ -28,45 +28,45 @@ const UNITS: f64 = 3.0;
 /// Three units of the smallest subnormal.
 const TINY: f64 = 4.2e-45;
 
-fn gamma(n: usize) -> f64 {
+pub(crate) fn gamma(n: usize) -> f64 {
     let nu = n as f64 * U;
     nu / (1.0 - nu)
 }
 
 /// A value and how far an f32 result may be from it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Near {
-    x: f64,
-    e: f64,
+pub(crate) struct Near {
+    pub(crate) x: f64,
+    pub(crate) e: f64,
 }
 
 impl Near {
-    const fn exact(x: f64) -> Self {
+    pub(crate) const fn exact(x: f64) -> Self {
         Self { x, e: 0.0 }
     }
 
     /// After `n` more roundings.
-    fn rounded(self, n: usize) -> Self {
+    pub(crate) fn rounded(self, n: usize) -> Self {
         Self { e: self.e + gamma(n) * (self.x.abs() + self.e), ..self }
     }
 
     /// The exact sum.
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self { x: self.x + other.x, e: self.e + other.e }
     }
 
     /// The exact product.
-    fn times(self, other: Self) -> Self {
+    pub(crate) fn times(self, other: Self) -> Self {
         let e = self.x.abs() * other.e + self.e * (other.x.abs() + other.e);
         Self { x: self.x * other.x, e }
     }
 
-    fn times_exact(self, x: f64) -> Self {
+    pub(crate) fn times_exact(self, x: f64) -> Self {
         self.times(Self::exact(x))
     }
 
     /// The exact quotient. No bound where the divisor may be 0.
-    fn over(self, by: Self) -> Self {
+    pub(crate) fn over(self, by: Self) -> Self {
         let (x, least) = (self.x / by.x, by.x.abs() - by.e);
         let e = if least > 0.0 { (self.e + x.abs() * by.e) / least } else { f64::INFINITY };
         Self { x, e }
@@ -80,7 +80,7 @@ impl Near {
 }
 
 /// `y = f(z)`.
-fn activation(f: Activation, z: Near) -> Near {
+pub(crate) fn activation(f: Activation, z: Near) -> Near {
     let (x, lipschitz, units) = match f {
         Activation::Sigmoid => (1.0 / (1.0 + (-z.x).exp()), 0.25, UNITS),
         Activation::Tanh => (z.x.tanh(), 1.0, UNITS),
@@ -92,7 +92,7 @@ fn activation(f: Activation, z: Near) -> Near {
 }
 
 /// `f'`, from y. A ReLU whose result may be on either side of 0 may have either derivative.
-fn derivative(f: Activation, y: Near) -> Near {
+pub(crate) fn derivative(f: Activation, y: Near) -> Near {
     match f {
         Activation::Sigmoid => Near { x: y.x * (1.0 - y.x), e: y.e }.rounded(3),
         Activation::Tanh => Near { x: 1.0 - y.x * y.x, e: 2.0 * y.e }.rounded(3),
@@ -149,7 +149,7 @@ fn columns(case: &Case, terms: &[Near]) -> Vec<f64> {
 }
 
 /// What one term adds to the error of a sum over rows.
-fn row_sum(term: Near) -> f64 {
+pub(crate) fn row_sum(term: Near) -> f64 {
     term.e + gamma(REDUCE_ROWS + 2) * (term.x.abs() + term.e)
 }
 

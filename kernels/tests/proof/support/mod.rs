@@ -1,6 +1,6 @@
 //! What every test here is made of: cases, operands in their storage, calls, and bounds on their results.
 
-mod bounds;
+pub(crate) mod bounds;
 mod case;
 mod place;
 mod run;

@@ -15,13 +15,44 @@ pub(crate) enum Storage {
 
 /// The storage of a call's matrix operands, in their order, from the first again after the last.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Places(pub(crate) [Storage; 4]);
+pub(crate) struct Places {
+    storage: [Storage; 4],
+    /// Elements before the slice of the first operand's view.
+    front: usize,
+}
+
+/// How one operand is stored, and how many elements are before the slice of its view.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Place {
+    storage: Storage,
+    front: usize,
+}
 
 impl Places {
     pub(crate) const TIGHT: Self = Self::all(Storage::Tight);
 
     pub(crate) const fn all(storage: Storage) -> Self {
-        Self([storage; 4])
+        Self::new([storage; 4])
+    }
+
+    /// Off alignment.
+    pub(crate) const fn new(storage: [Storage; 4]) -> Self {
+        Self { storage, front: 3 }
+    }
+
+    /// With so many elements before the first view, and other numbers before the others.
+    pub(crate) const fn starting_at(self, front: usize) -> Self {
+        Self { front, ..self }
+    }
+
+    /// Of the operand with this number.
+    pub(crate) fn place(&self, i: usize) -> Place {
+        Place { storage: self.storage[i % self.storage.len()], front: self.front + 5 * i }
+    }
+
+    /// Of a vector: tight.
+    pub(crate) fn vector(&self, i: usize) -> Place {
+        Place { storage: Storage::Tight, ..self.place(i) }
     }
 
     /// What is worth trying on a backend with this panel.
@@ -33,44 +64,44 @@ impl Places {
             Self::all(Wide),
             Self::all(Panel(p)),
             Self::all(Panel(2 * p)),
-            Self([Tight, Panel(p), Wide, Panel(3 * p)]),
-            Self([Panel(2 * p), Wide, Panel(p), Tight]),
+            Self::new([Tight, Panel(p), Wide, Panel(3 * p)]),
+            Self::new([Panel(2 * p), Wide, Panel(p), Tight]),
         ]
     }
 }
 
-/// Elements before and after the view's slice: the view starts off alignment.
-const FRONT: usize = 3;
+/// Elements after the view's slice.
 const BACK: usize = 5;
 
 /// A matrix (or batch) in its storage.
 pub(crate) struct Placed<T> {
     data: Vec<T>,
     before: Vec<T>,
+    front: usize,
     layout: Layout,
 }
 
 impl<T: Real> Placed<T> {
     /// An operand to read: `matrices` problems of `values`, repeated for all of `batch` where there is but one. The gaps
     /// hold NaN, which shows in the result where it is used.
-    pub(crate) fn input(values: &[f32], [batch, rows, cols]: [usize; 3], matrices: usize, storage: Storage) -> Self {
+    pub(crate) fn input(values: &[f32], [batch, rows, cols]: [usize; 3], matrices: usize, place: Place) -> Self {
         let nan = T::from_f64(f64::NAN);
-        Self::new([matrices, rows, cols], storage, |_| nan, |i| T::from_f64(f64::from(values[i]))).share(batch)
+        Self::new([matrices, rows, cols], place, |_| nan, |i| T::from_f64(f64::from(values[i]))).share(batch)
     }
 
     /// An operand to write that holds NaN, which shows where it is not written. Each gap holds a number of its own.
-    pub(crate) fn output(shape: [usize; 3], storage: Storage) -> Self {
-        Self::new(shape, storage, canary, |_| T::from_f64(f64::NAN))
+    pub(crate) fn output(shape: [usize; 3], place: Place) -> Self {
+        Self::new(shape, place, canary, |_| T::from_f64(f64::NAN))
     }
 
     /// An operand to read and write.
-    pub(crate) fn state(values: &[f32], shape: [usize; 3], storage: Storage) -> Self {
-        Self::new(shape, storage, canary, |i| T::from_f64(f64::from(values[i])))
+    pub(crate) fn state(values: &[f32], shape: [usize; 3], place: Place) -> Self {
+        Self::new(shape, place, canary, |i| T::from_f64(f64::from(values[i])))
     }
 
     fn new(
         [batch, rows, cols]: [usize; 3],
-        storage: Storage,
+        Place { storage, front }: Place,
         gap: impl Fn(usize) -> T,
         value: impl Fn(usize) -> T,
     ) -> Self {
@@ -80,11 +111,11 @@ impl<T: Real> Placed<T> {
             Storage::Panel(panel) => (Layout::panel_major(rows, cols, panel).unwrap(), 9),
         };
         let layout = layout.batched(batch, layout.problem_len().unwrap() + between);
-        let mut data: Vec<T> = (0..FRONT + layout.len().unwrap() + BACK).map(gap).collect();
+        let mut data: Vec<T> = (0..front + layout.len().unwrap() + BACK).map(gap).collect();
         for (i, at) in offsets(layout).enumerate() {
-            data[at] = value(i);
+            data[front + at] = value(i);
         }
-        Self { before: data.clone(), data, layout }
+        Self { before: data.clone(), data, front, layout }
     }
 
     fn share(self, batch: usize) -> Self {
@@ -93,26 +124,26 @@ impl<T: Real> Placed<T> {
     }
 
     pub(crate) fn view(&self) -> MatRef<'_, T> {
-        MatRef::new(&self.data[FRONT..], self.layout).unwrap()
+        MatRef::new(&self.data[self.front..], self.layout).unwrap()
     }
 
     pub(crate) fn view_mut(&mut self) -> MatMut<'_, T> {
-        MatMut::new(&mut self.data[FRONT..], self.layout).unwrap()
+        MatMut::new(&mut self.data[self.front..], self.layout).unwrap()
     }
 
     /// The elements of a matrix of one row.
     pub(crate) fn slice(&self) -> &[T] {
-        &self.data[FRONT..][..self.layout.cols()]
+        &self.data[self.front..][..self.layout.cols()]
     }
 
     /// As [`Placed::slice`], to write.
     pub(crate) fn slice_mut(&mut self) -> &mut [T] {
-        &mut self.data[FRONT..][..self.layout.cols()]
+        &mut self.data[self.front..][..self.layout.cols()]
     }
 
     /// The elements, dense, row-major.
     pub(crate) fn dense(&self) -> Vec<T> {
-        offsets(self.layout).map(|at| self.data[at]).collect()
+        offsets(self.layout).map(|at| self.data[self.front + at]).collect()
     }
 
     /// Nothing has changed.
@@ -123,7 +154,7 @@ impl<T: Real> Placed<T> {
     /// Nothing but elements has changed.
     pub(crate) fn gaps_are_untouched(&self) -> bool {
         let mut rest: Vec<_> = self.data.iter().zip(&self.before).map(|(x, y)| same(*x, *y)).collect();
-        offsets(self.layout).for_each(|at| rest[at] = true);
+        offsets(self.layout).for_each(|at| rest[self.front + at] = true);
         rest.into_iter().all(|same| same)
     }
 }
@@ -137,11 +168,11 @@ fn same<T: Real>(x: T, y: T) -> bool {
     x.to_f64().to_bits() == y.to_f64().to_bits()
 }
 
-/// Where the elements are, problem after problem, row after row.
+/// Where in the slice the elements are, problem after problem, row after row.
 fn offsets(layout: Layout) -> impl Iterator<Item = usize> {
     let (rows, cols) = (layout.rows(), layout.cols());
     (0..layout.batch() * rows * cols).map(move |i| {
         let (b, r, c) = (i / (rows * cols), i / cols % rows, i % cols);
-        FRONT + b * layout.batch_stride() + layout.offset(r, c)
+        b * layout.batch_stride() + layout.offset(r, c)
     })
 }

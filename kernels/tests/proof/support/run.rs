@@ -3,7 +3,7 @@
 use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, UpdateMatrix, WeightGrad};
 use sae_kernels::{Backend, Real};
 
-use super::{Case, Data, Op, Placed, Places, Storage};
+use super::{Case, Data, Op, Placed, Places};
 
 /// What a call has written: each output by name, dense and row-major, and the losses.
 #[derive(Clone, Debug)]
@@ -54,14 +54,14 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
     let &Case { op, batch, m, n, k, .. } = case;
     let [a_rows, a_cols] = case.a_shape();
     let [a_matrices, b_matrices] = case.matrices();
-    let place = |i: usize| places.0[i % places.0.len()];
+    let place = |i: usize| places.place(i);
     let t = |x: f32| T::from_f64(f64::from(x));
     let (shape, flat) = ([batch, m, n], [1, 1, batch * n]);
 
     let a = Placed::input(&data.a, [batch, a_rows, a_cols], a_matrices, place(0));
     let b = Placed::input(&data.b, [batch, k, n], b_matrices, place(1));
-    let vector = Placed::input(&data.vector, flat, 1, Storage::Tight);
-    let mut sums = Placed::<T>::output(flat, Storage::Tight);
+    let vector = Placed::input(&data.vector, flat, 1, places.vector(6));
+    let mut sums = Placed::<T>::output(flat, places.vector(7));
     let mut got = Collect { outputs: Outputs { tensors: Vec::new(), loss: Vec::new() }, damage: Vec::new() };
     match op {
         Op::Gemm { form, accumulate } => {

@@ -1,0 +1,84 @@
+//! The gradient of the step is the derivative of its objective: in f64 to a relative 10⁻¹⁰, over random configurations
+//! of shape, activations, loss, penalty and convention, for every parameter.
+
+mod dual;
+mod objective;
+mod single;
+
+use sae_kernels::step::Step;
+use sae_kernels::{Layout, MatRef, Naive};
+
+use crate::soak::{Soak, mix};
+use crate::support::share;
+use objective::Example;
+
+/// The relative error allowed.
+const RELATIVE: f64 = 1e-10;
+/// Where the terms of a derivative cancel, what is left has the roundings of all of them: a few hundred operations, each
+/// with 2⁻⁵³ of its size.
+const OF_SIZE: f64 = 300.0 / (1u64 << 53) as f64;
+
+/// The largest relative error of an example's gradients, where the terms do not cancel, and how many did and did not.
+fn check(seed: u64) -> Result<(f64, [usize; 2]), String> {
+    let example = Example::random(seed);
+    let Example { d_in, d_hid, n, .. } = example;
+    let panel = [None, Some(1), Some(3)][seed as usize % 3];
+    let mut step = Step::new(d_in, d_hid, n, panel, example.cfg).unwrap();
+    step.set_weights(&example.weights).unwrap();
+    let view = |x| MatRef::new(x, Layout::row_major(n, d_in)).unwrap();
+    if let Some(earlier) = &example.earlier {
+        step.train_step(&mut Naive, view(earlier), 0.0).unwrap();
+    }
+    let loss = step.objective(&mut Naive, view(&example.x)).unwrap().loss;
+    let found = step.gradients(&mut Naive, view(&example.x)).unwrap();
+    let (mut worst, mut counts) = (0.0f64, [0, 0]);
+    for (t, (name, found)) in found.tensors().into_iter().enumerate() {
+        for (i, &found) in found.iter().enumerate() {
+            let exact = example.objective(t, i);
+            let error = (found - exact.derivative).abs();
+            let relative = error / exact.derivative.abs();
+            let cancels = relative > RELATIVE || exact.derivative == 0.0;
+            counts[usize::from(cancels)] += 1;
+            if !cancels {
+                worst = worst.max(relative);
+            } else if error.is_nan() || error > OF_SIZE * exact.size {
+                let what = format!("{name}[{i}]: {found:e}, not {:e} (size {:e})", exact.derivative, exact.size);
+                return Err(format!("seed {seed}: {what}: {:?}", example.cfg));
+            }
+            let off = (loss - exact.value).abs();
+            if off.is_nan() || off > 1e-12 * (1.0 + exact.value.abs()) {
+                return Err(format!("seed {seed}: objective {loss:e}, not {:e}: {:?}", exact.value, example.cfg));
+            }
+        }
+    }
+    Ok((worst, counts))
+}
+
+#[test]
+fn gradients_of_ten_thousand_random_configurations_are_the_derivatives() {
+    let (mut worst, mut counts) = (0.0f64, [0, 0]);
+    for case in 0..10_000 / share() as u64 {
+        let (error, found) = check(mix(0, case)).unwrap();
+        worst = worst.max(error);
+        counts = [counts[0] + found[0], counts[1] + found[1]];
+    }
+    assert!(worst <= RELATIVE);
+    // Exact zeros behind a ReLU, and the rare cancellation, are few beside what is compared to ten digits.
+    assert!(counts[0] > 4 * counts[1], "{counts:?}");
+}
+
+/// A part of `make soak`.
+#[test]
+#[ignore = "runs for SOAK_SECONDS"]
+fn soak() {
+    let (mut soak, mut worst) = (Soak::start(), 0.0f64);
+    while soak.goes_on() && soak.cases < 500_000 {
+        let number = soak.cases;
+        match check(mix(soak.seed, number)) {
+            Ok((error, _)) => worst = worst.max(error),
+            Err(wrong) => soak.fault(&format!("case {number}: {wrong}")),
+        }
+        soak.cases += 1;
+    }
+    soak.finish(&format!("largest_relative_error={worst:.1e}"));
+}
