@@ -164,7 +164,12 @@ impl Product<'_> {
         }
         let plan = Plan::new(&self);
         let panel = self.tier.panel;
-        if self.form == Form::Tn && self.a.is_row_major() && n > panel && m > self.tier.lanes {
+        if self.form == Form::Tn
+            && self.a.is_row_major()
+            && self.a.row_stride() != panel
+            && n > panel
+            && m > self.tier.lanes
+        {
             let one = m.next_multiple_of(panel) * k;
             grow(&mut scratch.packed_a, batch * one);
             let packed = Raw::panels(scratch.packed_a.as_mut_ptr(), k, panel, one);
