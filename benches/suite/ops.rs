@@ -124,7 +124,7 @@ impl Layer {
             h: self.values.view(),
             activation: Activation::Sigmoid,
             row_term: Some(&self.bias),
-            l1: 0.0,
+            l1: None,
             delta_hid: self.out.view_mut(),
             bias_grad: Some(&mut self.sums),
         };
@@ -141,7 +141,7 @@ impl Layer {
 
     fn update(&mut self, transposed: bool) {
         let update = UpdateMatrix {
-            hyper: HYPER,
+            hyper: &[HYPER],
             w: self.w.view_mut(),
             w_t: transposed.then(|| self.w_t.view_mut()),
             m: Some(self.m.view_mut()),

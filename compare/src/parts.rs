@@ -83,7 +83,7 @@ pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> V
 
 fn race(op: Op, [batch, d_in, d_hid]: [usize; 3], threads: usize, contenders: Vec<Contender>) -> Race {
     let contenders = contenders.into_iter().filter(|contender| contender.takes_part(op)).collect();
-    Race { op, sizes: Sizes { batch, d_in, d_hid }, threads, contenders }
+    Race { op, sizes: Sizes { batch, d_in, d_hid, models: 1 }, threads, contenders }
 }
 
 fn each(op: Op, shapes: &[[usize; 3]], threads: &[usize], everybody: &[Contender]) -> Vec<Race> {

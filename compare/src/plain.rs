@@ -63,7 +63,7 @@ fn sigmoid(z: f32) -> f32 {
 
 impl Plain {
     pub(crate) fn new(sizes: Sizes) -> Self {
-        let Sizes { batch: n, d_in: d, d_hid: h } = sizes;
+        let Sizes { batch: n, d_in: d, d_hid: h, .. } = sizes;
         let mut random = Random::new();
         let limit = (6.0 / (d + h) as f32).sqrt();
         Self {
@@ -84,7 +84,7 @@ impl Plain {
 
     /// `h = sigmoid(x·w_enc + b_enc)` and its column means.
     pub(crate) fn encode(&mut self, product: &mut dyn Backend) -> Result<()> {
-        let Sizes { batch, d_in, d_hid } = self.sizes;
+        let Sizes { batch, d_in, d_hid, .. } = self.sizes;
         multiply(product, Form::Nn, [batch, d_in, d_hid], &self.x, &self.w_enc.w, &mut self.h)?;
         self.rho_hat.fill(0.0);
         for row in self.h.chunks_exact_mut(d_hid) {
@@ -99,7 +99,7 @@ impl Plain {
 
     /// Squared error per sample, KL penalty, Adam; returns the loss.
     pub(crate) fn step(&mut self, product: &mut dyn Backend) -> Result<f64> {
-        let Sizes { batch, d_in, d_hid } = self.sizes;
+        let Sizes { batch, d_in, d_hid, .. } = self.sizes;
         let per_sample = 1.0 / batch as f32;
         self.encode(product)?;
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn it_is_the_step_of_the_library() {
-        let sizes = Sizes { batch: 9, d_in: 7, d_hid: 5 };
+        let sizes = Sizes { batch: 9, d_in: 7, d_hid: 5, models: 1 };
         let mut plain = Plain::new(sizes);
         let penalty = Penalty::Kl { rho: RHO, beta: BETA, average: RhoHat::Batch };
         let mut step = Step::new(7, 5, 9, None, StepConfig { penalty, ..StepConfig::new() }).unwrap();

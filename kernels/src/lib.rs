@@ -30,5 +30,5 @@ pub use layout::Layout;
 pub use matrix::{AlignedVec, Matrix};
 pub use peak::fma_loop;
 pub use real::Real;
-pub use step::{Step, StepConfig};
+pub use step::{BatchedStep, Step, StepConfig};
 pub use view::{MatMut, MatRef};

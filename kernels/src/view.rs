@@ -87,6 +87,28 @@ impl<'a, T> MatRef<'a, T> {
     }
 }
 
+impl<T> MatRef<'_, T> {
+    /// One problem of the batch.
+    ///
+    /// # Panics
+    /// Where there is no problem `b`.
+    pub fn problem(self, b: usize) -> Self {
+        assert!(b < self.batch(), "problem {b} out of range");
+        // Inside the slice, as the constructor has checked, or of no element.
+        let ptr = self.ptr.wrapping_add(b * self.layout.batch_stride());
+        Self { ptr, layout: self.layout.batched(1, 0), ..self }
+    }
+
+    /// The first problem, shared by `problems` of them.
+    ///
+    /// # Panics
+    /// Where there is no problem.
+    pub fn shared(self, problems: usize) -> Self {
+        let first = self.problem(0);
+        Self { layout: first.layout.batched(problems, 0), ..first }
+    }
+}
+
 impl<T: Copy> MatRef<'_, T> {
     /// Element (r, c) of problem `b`.
     ///

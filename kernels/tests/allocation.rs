@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sae_kernels::ops::Rule;
-use sae_kernels::step::{Penalty, RhoHat, Step, StepConfig};
+use sae_kernels::step::{BatchedStep, Penalty, RhoHat, Step, StepConfig, StepReport};
 use sae_kernels::{Backend, Fused, Isa, MatRef, Naive};
 
 /// The system's allocator, counting calls of the threads under test.
@@ -111,6 +111,22 @@ fn assert_only_the_first_step_allocates(threads: usize) {
                 calls
             });
             assert_eq!(calls, 0, "{isa}, {threads} threads, {n} samples");
+        }
+
+        let mut step = BatchedStep::new(D_IN, D_HID, N, fused.panel(), &[cfg; 3]).unwrap();
+        let mut reports = [StepReport::default(); 3];
+        let x = MatRef::row_major(&samples, N, D_IN).unwrap();
+        for round in 0..4 {
+            let calls = pool.install(|| {
+                count(true);
+                let start = CALLS.load(Ordering::Relaxed);
+                step.train_step(&mut fused, x, &[0.1; 3], &mut reports).unwrap();
+                step.evaluate(&mut fused, x, None, &mut reports).unwrap();
+                let calls = CALLS.load(Ordering::Relaxed) - start;
+                count(false);
+                calls
+            });
+            assert!(calls == 0 || round == 0, "{isa}, {threads} threads, 3 models");
         }
     }
 }

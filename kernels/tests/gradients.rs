@@ -246,7 +246,7 @@ impl Backend<f64> for Faulty {
     }
     fn hidden_delta(&mut self, mut op: HiddenDelta<'_, f64>) -> Result {
         match self.0 {
-            Fault::NoPenalty => (op.row_term, op.l1) = (None, 0.0),
+            Fault::NoPenalty => (op.row_term, op.l1) = (None, None),
             Fault::NoActivationDerivative => op.activation = Activation::Identity,
             Fault::WrongBiasGradient => op.bias_grad = None,
             _ => {}
@@ -259,8 +259,8 @@ impl Backend<f64> for Faulty {
     fn update_vector(&mut self, op: UpdateVector<'_, f64>) -> Result {
         Naive.update_vector(op)
     }
-    fn sum_of_squares(&mut self, w: MatRef<'_, f64>) -> f64 {
-        Naive.sum_of_squares(w)
+    fn sum_of_squares(&mut self, w: MatRef<'_, f64>, sums: &mut [f64]) -> Result {
+        Naive.sum_of_squares(w, sums)
     }
 }
 

@@ -107,7 +107,7 @@ fn hidden_delta(isa: Isa) -> Result<Vec<f32>, Error> {
         h: rows(&h, D_HID),
         activation: Activation::Sigmoid,
         row_term: Some(&row_term),
-        l1: 0.1,
+        l1: Some(&[0.1]),
         delta_hid: rows_mut(&mut delta_hid, D_HID),
         bias_grad: Some(&mut bias_grad),
     })?;
@@ -124,7 +124,7 @@ fn weight_grad(isa: Isa) -> Result<Vec<f32>, Error> {
         a: rows(&a, D_IN),
         delta: rows(&delta, D_HID),
         sink: GradSink::Update(UpdateMatrix {
-            hyper: ADAM,
+            hyper: &[ADAM],
             w: rows_mut(&mut w, D_HID),
             w_t: Some(rows_mut(&mut w_t, D_IN)),
             m: Some(rows_mut(&mut m, D_HID)),
@@ -136,7 +136,7 @@ fn weight_grad(isa: Isa) -> Result<Vec<f32>, Error> {
 
 fn update_vector(isa: Isa) -> Result<Vec<f32>, Error> {
     let (grad, [mut w, mut m, mut v]) = (random(1, D_HID), [2, 3, 4].map(|seed| random(seed, D_HID)));
-    let update = UpdateVector { hyper: ADAM, w: &mut w, grad: &grad, m: Some(&mut m), v: Some(&mut v) };
+    let update = UpdateVector { hyper: &[ADAM], w: &mut w, grad: &grad, m: Some(&mut m), v: Some(&mut v) };
     Fused::with_isa(isa)?.update_vector(update)?;
     Ok([w, m, v].concat())
 }

@@ -379,7 +379,7 @@ fn a_refused_step_leaves_everything_as_it_was() {
     assert_eq!(train(x(0, D_IN), 0.1), "rows of x is 0, expected at least 1");
     assert_eq!(train(x(4, D_IN), f32::NAN), "learning rate is NaN, expected a finite number, 0 or more");
     let batched = MatRef::new(&data, Layout::row_major(2, D_IN).batched(2, 0)).unwrap();
-    assert_eq!(train(batched, 0.1), "x: batch is 2, expected 1 (one problem)");
+    assert_eq!(train(batched, 0.1), "x: batch is 2, expected 1 (one a model)");
     let mut wrong = weights();
     wrong.b_dec.pop();
     assert!(step.set_weights(&wrong).is_err());

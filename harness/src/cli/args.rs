@@ -166,13 +166,17 @@ multiply-adds on the same threads, the peak, and the medians of both are
 compared. The step leaves the weight decay's value out of its report, which
 only a log needs.
 
+--models gives the step so many models of one shape, all on the same batch.
+Operations and samples/s are those of all models together.
+
 --phases also times each part of the step. The bytes of a part are its operands,
 each moved once; the roof is the lower of the peak and of operations a byte times
 the bandwidth of a = b + s c over arrays beyond the caches, in the same run. A
 part whose operands stay in the caches can pass the memory's roof.
 
 Example:
-  sae bench step --batch 256 --d-in 784 --d-hid 1024 --threads 2 --json";
+  sae bench step --batch 256 --d-in 784 --d-hid 1024 --threads 2 --json
+  sae bench step --batch 256 --d-in 64 --d-hid 100 --models 16";
 
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_HELP)]
@@ -189,6 +193,9 @@ pub(super) struct BenchArgs {
     /// Hidden width; n of gemm
     #[arg(long, value_name = "H", default_value_t = 1024, allow_hyphen_values = true)]
     pub(super) d_hid: usize,
+    /// Models of a step: the fused backend's in one batched step, others' one step after the other
+    #[arg(long, value_name = "M", default_value_t = 1, allow_hyphen_values = true)]
+    pub(super) models: usize,
     /// The element type; f32 is the only one
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub(super) dtype: String,

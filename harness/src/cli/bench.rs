@@ -14,6 +14,8 @@ use phases::Phases;
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
 const MOST: usize = 1 << 28;
+/// The most models taken for meant.
+const MOST_MODELS: usize = 1 << 16;
 /// The most repetitions taken for meant.
 const MOST_REPS: usize = 1_000_000;
 /// The median of the peak over its best, below which a run was disturbed.
@@ -21,11 +23,12 @@ const DISTURBED: f64 = 0.9;
 
 pub(super) fn run(args: BenchArgs) -> Result {
     let op = parse_op(&args.op)?;
-    let sizes = Sizes { batch: args.batch, d_in: args.d_in, d_hid: args.d_hid };
+    let sizes = Sizes { batch: args.batch, d_in: args.d_in, d_hid: args.d_hid, models: args.models };
     for (option, value, most) in [
         ("--batch", args.batch, MOST),
         ("--d-in", args.d_in, MOST),
         ("--d-hid", args.d_hid, MOST),
+        ("--models", args.models, MOST_MODELS),
         ("--reps", args.reps, MOST_REPS),
     ] {
         if !(1..=most).contains(&value) {
@@ -37,6 +40,9 @@ pub(super) fn run(args: BenchArgs) -> Result {
     }
     if args.phases && op != Op::Step {
         return Err(Error::setting("--phases", format!("operation `{}`", op.name()), "step, which alone has phases"));
+    }
+    if args.models != 1 && op != Op::Step {
+        return Err(Error::setting("--models", format!("operation `{}`", op.name()), "step, which alone has models"));
     }
     let kind = args.on.backend.parse()?;
     let bytes = op.bytes(sizes).saturating_add(if args.phases { phases::bytes() } else { 0 });
@@ -73,7 +79,8 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
     let flops = timing.flops.unwrap_or_else(|| op.flops(sizes));
     let gflops = flops / timing.median / 1e9;
     let fraction = gflops / timing.peak_gflops;
-    let samples_per_s = sizes.batch as f64 / timing.median;
+    // Every model sees every sample.
+    let samples_per_s = (sizes.batch * sizes.models) as f64 / timing.median;
     let (median_ms, min_ms) = (timing.median * 1e3, timing.min * 1e3);
     let threads = rayon::current_num_threads();
     let blas = openblas_config().filter(|_| args.on.backend == "openblas");
@@ -95,6 +102,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
             "batch": sizes.batch,
             "d_in": sizes.d_in,
             "d_hid": sizes.d_hid,
+            "models": sizes.models,
             "reps": args.reps,
             "median_ms": median_ms,
             "min_ms": min_ms,
@@ -115,8 +123,9 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
         }
         return output::print_json(&object);
     }
+    let models = if sizes.models == 1 { String::new() } else { format!(", {} models", sizes.models) };
     let mut text = format!(
-        "{} {} on {isa}, {threads} threads, batch {} d_in {} d_hid {}\n\
+        "{} {} on {isa}, {threads} threads, batch {} d_in {} d_hid {}{models}\n\
          median {} ms, fastest {} ms, of {} repetitions of {} calls\n\
          {} GFLOP/s, {:.1}% of the {} GFLOP/s that multiply-adds alone reach\n\
          {:.0} samples/s\n",

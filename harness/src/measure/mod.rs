@@ -5,7 +5,7 @@ mod processor;
 mod timed;
 mod timing;
 
-pub(crate) use operation::step;
+pub(crate) use operation::TimedStep;
 pub use operation::{Op, Operation, Sizes};
 pub use processor::processor;
 pub(crate) use timed::{Laps, Phase, Timed};

@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use rayon::prelude::*;
 use sae_kernels::ops::{Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, WeightGrad};
-use sae_kernels::step::{Parameters, Penalty, RhoHat};
-use sae_kernels::{Backend, Isa, Layout, Matrix, Step, StepConfig, math};
+use sae_kernels::step::{BatchedStep, Parameters, Penalty, RhoHat, StepConfig, StepReport};
+use sae_kernels::{Backend, BackendKind, Isa, Layout, Matrix, math};
 
 use crate::data::{Stream, rng};
 use crate::error::Result;
@@ -19,6 +19,8 @@ pub struct Sizes {
     pub d_in: usize,
     /// Hidden width; the columns of a product's result.
     pub d_hid: usize,
+    /// Models that take a step together, of which each other operation has one.
+    pub models: usize,
 }
 
 /// What can be timed.
@@ -60,14 +62,14 @@ impl Op {
 
     /// Operations of a call, by convention; what `peak` does, it counts itself.
     pub fn flops(self, sizes: Sizes) -> f64 {
-        let Sizes { batch, d_in, d_hid } = sizes;
+        let Sizes { batch, d_in, d_hid, models } = sizes;
         let (n, d, h) = (batch as f64, d_in as f64, d_hid as f64);
         match self {
             Self::Peak => f64::NAN,
             Self::Sigmoid => n * h,
             Self::Encode | Self::Decode | Self::Gemm => 2.0 * n * d * h,
             Self::Backward => 6.0 * n * d * h,
-            Self::Step => 10.0 * n * d * h,
+            Self::Step => 10.0 * n * d * h * models as f64,
         }
     }
 
@@ -80,7 +82,7 @@ impl Op {
             Self::Encode | Self::Gemm => n * d + d * h + n * h,
             Self::Decode => 2 * n * d + d * h + n * h,
             Self::Backward => 2 * n * d + 3 * d * h + 2 * n * h,
-            Self::Step => 3 * n * d + 9 * d * h + 2 * n * h,
+            Self::Step => n * d + sizes.models as u128 * (2 * n * d + 9 * d * h + 2 * n * h),
         };
         elements.saturating_mul(size_of::<f32>() as u128)
     }
@@ -90,7 +92,7 @@ impl Op {
     /// # Errors
     /// Those of layouts that do not fit in an address.
     pub fn build(self, sizes: Sizes, backend: Box<dyn Backend>) -> Result<Operation> {
-        let Sizes { batch: n, d_in: d, d_hid: h } = sizes;
+        let Sizes { batch: n, d_in: d, d_hid: h, .. } = sizes;
         let mut random = Random { rng: rng(0, Stream::Noise), panel: backend.panel() };
         let isa = if matches!(self, Self::Peak | Self::Sigmoid) { Isa::detect()? } else { backend.isa() };
         let work = match self {
@@ -122,7 +124,7 @@ impl Op {
                 w_enc_grad: random.matrix(d, h, 0.0, 0.0)?,
                 w_dec_grad: random.matrix(h, d, 0.0, 0.0)?,
             })),
-            Self::Step => Work::Step(Box::new(step(sizes, backend.panel())?)),
+            Self::Step => Work::Step(Box::new(TimedStep::new(sizes, backend.as_ref())?)),
             Self::Gemm => Work::Gemm {
                 a: random.row_major(n, d)?,
                 b: random.row_major(d, h)?,
@@ -146,7 +148,7 @@ enum Work {
     Encode { x: Matrix, w: Matrix, bias: Vec<f32>, h: Matrix, sums: Vec<f32> },
     Decode { h: Matrix, w: Matrix, bias: Vec<f32>, target: Matrix, delta: Matrix, grad: Vec<f32> },
     Backward(Box<Backward>),
-    Step(Box<(Step, Matrix)>),
+    Step(Box<TimedStep>),
     Gemm { a: Matrix, b: Matrix, c: Matrix },
 }
 
@@ -208,10 +210,7 @@ impl Operation {
                 loss_sum: &mut [0.0],
             })?,
             Work::Backward(work) => work.run(backend)?,
-            Work::Step(work) => {
-                let (step, x) = &mut **work;
-                step.train_step(backend, x.view(), 1e-4)?;
-            }
+            Work::Step(step) => step.run(backend)?,
             Work::Gemm { a, b, c } => {
                 backend.gemm(Gemm { form: Form::Nn, a: a.view(), b: b.view(), c: c.view_mut(), accumulate: false })?
             }
@@ -228,7 +227,7 @@ impl Backward {
             h: self.h.view(),
             activation: Activation::Sigmoid,
             row_term: Some(&self.row_term),
-            l1: 0.0,
+            l1: None,
             delta_hid: self.delta_hid.view_mut(),
             bias_grad: Some(&mut self.b_enc_grad),
         })?;
@@ -240,24 +239,55 @@ impl Backward {
     }
 }
 
-/// A step with random weights, and a batch for it: sigmoids, KL penalty, Adam, in panels of the backend's width.
-///
-/// # Errors
-/// Those of layouts that do not fit in an address.
-pub(crate) fn step(sizes: Sizes, panel: Option<usize>) -> Result<(Step, Matrix)> {
-    let Sizes { batch, d_in, d_hid } = sizes;
-    let mut random = Random { rng: rng(0, Stream::Noise), panel };
-    let penalty = Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch };
-    let cfg = StepConfig { penalty, weight_decay: 1e-4, ..StepConfig::new() };
-    let mut step = Step::new(d_in, d_hid, batch, panel, cfg)?;
-    let limit = (6.0 / (d_in + d_hid) as f32).sqrt();
-    step.set_weights(&Parameters {
-        w_enc: random.values(d_in * d_hid, -limit, limit),
-        w_dec: random.values(d_in * d_hid, -limit, limit),
-        ..Parameters::zeros(d_in, d_hid)
-    })?;
-    step.report_weight_decay = false;
-    Ok((step, random.matrix(batch, d_in, 0.0, 1.0)?))
+/// Models with random weights, and a batch that all see: sigmoids, KL penalty, Adam, in panels of the backend's width.
+pub(crate) struct TimedStep {
+    /// The models: all in one, in a backend that has batched products; elsewhere one in each.
+    steps: Vec<BatchedStep>,
+    x: Matrix,
+    lr: Vec<f32>,
+    reports: Vec<StepReport>,
+}
+
+impl TimedStep {
+    /// # Errors
+    /// Those of layouts that do not fit in an address.
+    pub(crate) fn new(sizes: Sizes, backend: &dyn Backend) -> Result<Self> {
+        let Sizes { batch, d_in, d_hid, models } = sizes;
+        let panel = backend.panel();
+        let mut random = Random { rng: rng(0, Stream::Noise), panel };
+        let penalty = Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch };
+        let cfg = StepConfig { penalty, weight_decay: 1e-4, ..StepConfig::new() };
+        let together = if backend.kind() == BackendKind::Fused { models } else { 1 };
+        let cfgs = vec![cfg; together];
+        let mut steps = Vec::new();
+        let limit = (6.0 / (d_in + d_hid) as f32).sqrt();
+        for _ in 0..models / together {
+            let mut step = BatchedStep::new(d_in, d_hid, batch, panel, &cfgs)?;
+            step.report_weight_decay = false;
+            for model in 0..together {
+                let weights = Parameters {
+                    w_enc: random.values(d_in * d_hid, -limit, limit),
+                    w_dec: random.values(d_in * d_hid, -limit, limit),
+                    ..Parameters::zeros(d_in, d_hid)
+                };
+                step.set_weights(model, &weights)?;
+            }
+            steps.push(step);
+        }
+        let x = random.matrix(batch, d_in, 0.0, 1.0)?;
+        Ok(Self { steps, x, lr: vec![1e-4; together], reports: vec![StepReport::default(); together] })
+    }
+
+    /// A step of every model.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub(crate) fn run(&mut self, backend: &mut dyn Backend) -> Result {
+        for step in &mut self.steps {
+            step.train_step(backend, self.x.view(), &self.lr, &mut self.reports)?;
+        }
+        Ok(())
+    }
 }
 
 /// Random operands.
@@ -300,13 +330,13 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use sae_kernels::{BackendKind, backend};
+    use sae_kernels::backend;
 
     use super::*;
 
     #[test]
     fn every_operation_runs_on_every_backend() {
-        let sizes = Sizes { batch: 5, d_in: 19, d_hid: 7 };
+        let sizes = Sizes { batch: 5, d_in: 19, d_hid: 7, models: 2 };
         for op in Op::ALL {
             for kind in BackendKind::ALL.into_iter().filter(|kind| kind.is_built()) {
                 let mut operation = op.build(sizes, backend(kind).unwrap()).unwrap();
@@ -320,7 +350,7 @@ mod tests {
 
     #[test]
     fn operands_are_random_and_outputs_are_written() {
-        let sizes = Sizes { batch: 5, d_in: 19, d_hid: 7 };
+        let sizes = Sizes { batch: 5, d_in: 19, d_hid: 7, models: 1 };
         let mut operation = Op::Gemm.build(sizes, backend(BackendKind::Fused).unwrap()).unwrap();
         operation.run().unwrap();
         let Work::Gemm { a, b, c } = &operation.work else { panic!("built as gemm") };
@@ -332,8 +362,9 @@ mod tests {
 
     #[test]
     fn operations_are_counted_by_their_products() {
-        let sizes = Sizes { batch: 2, d_in: 3, d_hid: 5 };
+        let sizes = Sizes { batch: 2, d_in: 3, d_hid: 5, models: 1 };
         let counts = Op::ALL[1..].iter().map(|op| op.flops(sizes)).collect::<Vec<_>>();
         assert_eq!(counts, [10.0, 60.0, 60.0, 180.0, 300.0, 60.0]);
+        assert_eq!(Op::Step.flops(Sizes { models: 4, ..sizes }), 1200.0);
     }
 }

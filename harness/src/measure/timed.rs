@@ -141,8 +141,8 @@ impl Backend for Timed {
         self.time(Phase::Other, Phase::Biases, |inner| inner.update_vector(op))
     }
 
-    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
-        self.inner.sum_of_squares(w)
+    fn sum_of_squares(&mut self, w: MatRef<'_>, sums: &mut [f64]) -> Result {
+        self.inner.sum_of_squares(w, sums)
     }
 }
 
@@ -151,15 +151,15 @@ mod tests {
     use sae_kernels::backend;
 
     use super::*;
-    use crate::measure::{Sizes, step};
+    use crate::measure::{Sizes, TimedStep};
 
     #[test]
     fn each_operation_of_a_step_is_in_one_phase() {
         let mut timed = Timed::new(backend(BackendKind::Fused).unwrap());
-        let (mut step, x) = step(Sizes { batch: 5, d_in: 19, d_hid: 7 }, timed.panel()).unwrap();
+        let mut step = TimedStep::new(Sizes { batch: 5, d_in: 19, d_hid: 7, models: 2 }, &timed).unwrap();
         for _ in 0..2 {
             timed.begin();
-            step.train_step(&mut timed, x.view(), 1e-4).unwrap();
+            step.run(&mut timed).unwrap();
             let laps = timed.end();
             let calls = Phase::ALL.map(|phase| (phase.name(), timed.calls[phase as usize]));
             assert_eq!(
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn the_phases_add_up_to_all_the_time_there_was() {
         let mut timed = Timed::new(backend(BackendKind::Naive).unwrap());
-        let (mut step, x) = step(Sizes { batch: 5, d_in: 19, d_hid: 7 }, None).unwrap();
+        let mut step = TimedStep::new(Sizes { batch: 5, d_in: 19, d_hid: 7, models: 1 }, &timed).unwrap();
         timed.begin();
         let began = timed.last;
-        step.train_step(&mut timed, x.view(), 1e-4).unwrap();
+        step.run(&mut timed).unwrap();
         let laps = timed.end();
         let (sum, whole): (f64, f64) = (laps.iter().sum(), (timed.last - began).as_secs_f64());
         // Fewer than 20 intervals, each converted and added with a rounding of at most 2⁻⁵³ of the whole.

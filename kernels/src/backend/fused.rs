@@ -12,7 +12,8 @@ use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, Result, UpdateMatrix, UpdateVector, WeightGrad, check,
+    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Result, UpdateMatrix, UpdateVector,
+    WeightGrad, check,
 };
 use crate::view::MatRef;
 
@@ -27,6 +28,8 @@ pub struct Fused {
     scratch: Scratch,
     sums: Sums,
     loss: Sums,
+    /// The numbers of an update, one element a problem.
+    by: Vec<Coefficients<f32>>,
 }
 
 impl Fused {
@@ -45,7 +48,8 @@ impl Fused {
     pub fn with_isa(isa: Isa) -> Result<Self> {
         let isa = isa.require()?;
         let tier = Tier::of(isa).expect("the instruction set was just found");
-        Ok(Self { tier, scratch: Scratch::default(), sums: Sums::default(), loss: Sums::default() })
+        let (sums, loss) = (Sums::default(), Sums::default());
+        Ok(Self { tier, scratch: Scratch::default(), sums, loss, by: Vec::new() })
     }
 
     /// The kernels read and write whole panels: a panel-major operand needs panels of a multiple of their width.
@@ -187,38 +191,54 @@ impl Backend for Fused {
                 for (name, view) in views {
                     view.map_or(Ok(()), |view| self.fits(name, view.layout()))?;
                 }
-                on_isa(self.tier.isa, update_tile(&mut update, dims, self.tier.panel), |epilogue| {
+                let by = fill(std::mem::take(&mut self.by), update.hyper);
+                on_isa(self.tier.isa, update_tile(&mut update, &by, dims, self.tier.panel), |epilogue| {
                     // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
                     unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
                 });
+                self.by = by;
             }
         }
         Ok(())
     }
 
     fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {
-        check::update_vector(&op)?;
-        update_slice(self.tier.isa, op);
+        let len = check::update_vector(&op)?;
+        update_slice(self.tier.isa, op, len);
         Ok(())
     }
 
-    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
-        sum_of_squares(self.tier.isa, w, &mut self.sums)
+    fn sum_of_squares(&mut self, w: MatRef<'_>, sums: &mut [f64]) -> Result {
+        check::sum_of_squares(&w, sums)?;
+        sum_of_squares(self.tier.isa, w, &mut self.sums, sums);
+        Ok(())
     }
 }
 
+/// The numbers of every problem's update, in memory that stays.
+pub(super) fn fill(mut by: Vec<Coefficients<f32>>, hypers: &[Hyper]) -> Vec<Coefficients<f32>> {
+    by.clear();
+    by.extend(hypers.iter().map(Hyper::coefficients));
+    by
+}
+
 /// The epilogue of an update whose operands passed the door.
-pub(super) fn update_tile(update: &mut UpdateMatrix<'_>, dims: Dims, group: usize) -> UpdateTile {
-    let rule = update.hyper.rule;
+pub(super) fn update_tile<'a>(
+    update: &mut UpdateMatrix<'_>,
+    by: &'a [Coefficients<f32>],
+    dims: Dims,
+    group: usize,
+) -> UpdateTile<'a> {
+    let rules = || update.hyper.iter().map(|hyper| hyper.rule);
+    let (keeps_m, keeps_v) = (rules().any(|rule| rule.keeps_m()), rules().any(|rule| rule.keeps_v()));
     UpdateTile {
-        rule,
-        by: update.hyper.coefficients(),
+        by,
         m: dims.m,
         group,
         w: Raw::write(&mut update.w),
         w_t: update.w_t.as_mut().map(Raw::write),
-        first: update.m.as_mut().filter(|_| rule.keeps_m()).map(Raw::write),
-        second: update.v.as_mut().filter(|_| rule.keeps_v()).map(Raw::write),
+        first: update.m.as_mut().filter(|_| keeps_m).map(Raw::write),
+        second: update.v.as_mut().filter(|_| keeps_v).map(Raw::write),
     }
 }
 

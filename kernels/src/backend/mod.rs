@@ -85,8 +85,11 @@ pub trait Backend<T = f32>: Send {
     /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
     fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result;
 
-    /// `Σ w²` over every element of every problem.
-    fn sum_of_squares(&mut self, w: MatRef<'_, T>) -> f64;
+    /// `Σ w²`: `sums`, one element a problem, written.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    fn sum_of_squares(&mut self, w: MatRef<'_, T>, sums: &mut [f64]) -> Result;
 }
 
 /// A backend's name.

@@ -128,9 +128,8 @@ impl<T: Real> Backend<T> for Naive {
                 for j in 0..dims.n {
                     let y = h.at(p, i, j);
                     let mut slope = row_times_column(delta_out, w_t, p, i, j, T::ZERO);
-                    if let Some(term) = row_term {
-                        slope += term[p * dims.n + j];
-                    }
+                    slope += row_term.map_or(T::ZERO, |term| term[p * dims.n + j]);
+                    let l1 = l1.map_or(T::ZERO, |l1| l1[p]);
                     if l1 != T::ZERO {
                         slope += l1 * sign(y);
                     }
@@ -150,30 +149,31 @@ impl<T: Real> Backend<T> for Naive {
         let dims = check::weight_grad(&op)?;
         let WeightGrad { a, delta, sink } = op;
         let gradient = |p, i, j| column_times_column(a, delta, p, i, j, T::ZERO);
-        let each =
-            || (0..dims.batch).flat_map(move |p| (0..dims.m).flat_map(move |i| (0..dims.n).map(move |j| (p, i, j))));
+        let elements = || (0..dims.m).flat_map(|i| (0..dims.n).map(move |j| (i, j)));
         match sink {
             GradSink::Store(mut grad) => {
-                for (p, i, j) in each() {
-                    grad.set(p, i, j, gradient(p, i, j));
+                for p in 0..dims.batch {
+                    elements().for_each(|(i, j)| grad.set(p, i, j, gradient(p, i, j)));
                 }
             }
             GradSink::Update(mut to) => {
-                let (rule, c) = (to.hyper.rule, to.hyper.coefficients());
-                for (p, i, j) in each() {
-                    let mut w = to.w.at(p, i, j);
-                    let mut m = to.m.as_ref().map_or(T::ZERO, |m| m.at(p, i, j));
-                    let mut v = to.v.as_ref().map_or(T::ZERO, |v| v.at(p, i, j));
-                    update_element(rule, &c, &mut w, gradient(p, i, j), &mut m, &mut v);
-                    to.w.set(p, i, j, w);
-                    if let Some(w_t) = &mut to.w_t {
-                        w_t.set(p, j, i, w);
-                    }
-                    if let (true, Some(state)) = (rule.keeps_m(), &mut to.m) {
-                        state.set(p, i, j, m);
-                    }
-                    if let (true, Some(state)) = (rule.keeps_v(), &mut to.v) {
-                        state.set(p, i, j, v);
+                for (p, hyper) in to.hyper.iter().enumerate() {
+                    let (rule, c) = (hyper.rule, hyper.coefficients());
+                    for (i, j) in elements() {
+                        let mut w = to.w.at(p, i, j);
+                        let mut m = to.m.as_ref().map_or(T::ZERO, |m| m.at(p, i, j));
+                        let mut v = to.v.as_ref().map_or(T::ZERO, |v| v.at(p, i, j));
+                        update_element(&c, &mut w, gradient(p, i, j), &mut m, &mut v);
+                        to.w.set(p, i, j, w);
+                        if let Some(w_t) = &mut to.w_t {
+                            w_t.set(p, j, i, w);
+                        }
+                        if let (true, Some(state)) = (rule.keeps_m(), &mut to.m) {
+                            state.set(p, i, j, m);
+                        }
+                        if let (true, Some(state)) = (rule.keeps_v(), &mut to.v) {
+                            state.set(p, i, j, v);
+                        }
                     }
                 }
             }
@@ -182,27 +182,31 @@ impl<T: Real> Backend<T> for Naive {
     }
 
     /// `w`, `grad`, `m`, `v`, all `[len]`: one optimiser step on `w`.
-    fn sum_of_squares(&mut self, w: MatRef<'_, T>) -> f64 {
-        let mut sum = 0.0;
-        for b in 0..w.batch() {
-            for r in 0..w.rows() {
-                for c in 0..w.cols() {
-                    sum += w.at(b, r, c).to_f64() * w.at(b, r, c).to_f64();
-                }
-            }
-        }
-        sum
-    }
-
     fn update_vector(&mut self, op: UpdateVector<'_, T>) -> Result {
         let len = check::update_vector(&op)?;
         let UpdateVector { hyper, w, grad, mut m, mut v } = op;
-        let (rule, c) = (hyper.rule, hyper.coefficients());
         let (mut no_m, mut no_v) = (T::ZERO, T::ZERO);
-        for i in 0..len {
-            let m = m.as_deref_mut().filter(|_| rule.keeps_m()).map_or(&mut no_m, |m| &mut m[i]);
-            let v = v.as_deref_mut().filter(|_| rule.keeps_v()).map_or(&mut no_v, |v| &mut v[i]);
-            update_element(rule, &c, &mut w[i], grad[i], m, v);
+        for (p, hyper) in hyper.iter().enumerate() {
+            let (rule, c) = (hyper.rule, hyper.coefficients());
+            for i in p * len..(p + 1) * len {
+                let m = m.as_deref_mut().filter(|_| rule.keeps_m()).map_or(&mut no_m, |m| &mut m[i]);
+                let v = v.as_deref_mut().filter(|_| rule.keeps_v()).map_or(&mut no_v, |v| &mut v[i]);
+                update_element(&c, &mut w[i], grad[i], m, v);
+            }
+        }
+        Ok(())
+    }
+
+    /// `w [rows, cols]` → `Σ_ij w_ij²`, problem after problem.
+    fn sum_of_squares(&mut self, w: MatRef<'_, T>, sums: &mut [f64]) -> Result {
+        check::sum_of_squares(&w, sums)?;
+        for (p, sum) in sums.iter_mut().enumerate() {
+            *sum = 0.0;
+            for r in 0..w.rows() {
+                for c in 0..w.cols() {
+                    *sum += w.at(p, r, c).to_f64() * w.at(p, r, c).to_f64();
+                }
+            }
         }
         Ok(())
     }
@@ -288,9 +292,9 @@ fn sign<T: Real>(y: T) -> T {
 
 /// One optimiser step on one element: the table of [`Rule`]'s module, with the numbers of
 /// [`Hyper::coefficients`](crate::ops::Hyper). `m` and `v` are touched where the rule keeps them.
-pub(crate) fn update_element<T: Real>(rule: Rule<T>, c: &Coefficients<T>, w: &mut T, grad: T, m: &mut T, v: &mut T) {
+fn update_element<T: Real>(c: &Coefficients<T>, w: &mut T, grad: T, m: &mut T, v: &mut T) {
     let g = c.decay.mul_add(*w, grad);
-    let direction = match rule {
+    let direction = match c.rule {
         Rule::Sgd => g,
         Rule::Momentum { .. } => {
             *m = c.m_keep.mul_add(*m, g);

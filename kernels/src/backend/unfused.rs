@@ -4,7 +4,7 @@
 //! are the same, on the same numbers. Works on row-major storage; a panel-major operand of a product is copied first (and
 //! costs that), one of an epilogue is met in strips that no panel border cuts.
 
-use super::fused::{finish_decode, update_tile};
+use super::fused::{fill, finish_decode, update_tile};
 use super::product::{Product, Sgemm};
 use super::{Backend, BackendKind};
 use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, update_slice};
@@ -17,7 +17,8 @@ use crate::layout::Layout;
 use crate::matrix::AlignedVec;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateVector, WeightGrad, check,
+    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateVector, WeightGrad,
+    check,
 };
 use crate::pool;
 use crate::view::{MatMut, MatRef};
@@ -29,6 +30,8 @@ pub struct Unfused<G> {
     tier: &'static Tier,
     sums: Sums,
     loss: Sums,
+    /// The numbers of an update, one element a problem.
+    by: Vec<Coefficients<f32>>,
     /// Row-major copies of operands in other layouts.
     a: AlignedVec<f32>,
     b: AlignedVec<f32>,
@@ -57,6 +60,7 @@ impl<G: Product> Unfused<G> {
             tier,
             sums: Sums::default(),
             loss: Sums::default(),
+            by: Vec::new(),
             a: AlignedVec::default(),
             b: AlignedVec::default(),
             z: AlignedVec::default(),
@@ -291,20 +295,24 @@ impl<G: Product> Backend for Unfused<G> {
                 let rows = self.strip(update.w_t.as_ref().map(MatMut::layout));
                 let state = [&update.m, &update.v].into_iter().flatten().map(MatMut::layout);
                 let size = [rows, self.strip(state.chain([update.w.layout()]))];
-                let tile = update_tile(&mut update, dims, rows);
+                let by = fill(std::mem::take(&mut self.by), update.hyper);
+                let tile = update_tile(&mut update, &by, dims, rows);
                 on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
+                self.by = by;
             }
         }
         Ok(())
     }
 
     fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {
-        check::update_vector(&op)?;
-        update_slice(self.tier.isa, op);
+        let len = check::update_vector(&op)?;
+        update_slice(self.tier.isa, op, len);
         Ok(())
     }
 
-    fn sum_of_squares(&mut self, w: MatRef<'_>) -> f64 {
-        sum_of_squares(self.tier.isa, w, &mut self.sums)
+    fn sum_of_squares(&mut self, w: MatRef<'_>, sums: &mut [f64]) -> Result {
+        check::sum_of_squares(&w, sums)?;
+        sum_of_squares(self.tier.isa, w, &mut self.sums, sums);
+        Ok(())
     }
 }

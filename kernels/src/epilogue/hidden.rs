@@ -12,7 +12,7 @@ pub(crate) struct HiddenTile<'a> {
     pub(crate) activation: Activation,
     pub(crate) h: Raw,
     pub(crate) row_term: Option<&'a [f32]>,
-    pub(crate) l1: f32,
+    pub(crate) l1: Option<&'a [f32]>,
     pub(crate) delta_hid: Raw,
     pub(crate) sums: Option<Partials>,
 }
@@ -40,6 +40,7 @@ impl HiddenTile<'_> {
         let row_term = self.row_term.map(|term| term.as_ptr().wrapping_add(problem * self.n + col));
         let sums = self.sums.map(|sums| sums.at(problem, row, col));
         let fresh = row % REDUCE_ROWS == 0;
+        let l1 = self.l1.map_or(0.0, |l1| l1[problem]);
         let zero = simd.splat(0.0);
         for c in (0..tile.cols).step_by(S::LANES) {
             let n = S::LANES.min(tile.cols - c);
@@ -56,11 +57,11 @@ impl HiddenTile<'_> {
                 for r in 0..tile.rows {
                     let y = load_n(simd, h.add(r * self.h.row_stride() + c), n);
                     let mut d = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), term);
-                    if self.l1 != 0.0 {
+                    if l1 != 0.0 {
                         // Neither above nor below 0: 0, or NaN.
                         let level = simd.mul(y, zero);
-                        let down = simd.select(simd.lt(y, zero), simd.splat(-self.l1), level);
-                        d = simd.add(d, simd.select(simd.gt(y, zero), simd.splat(self.l1), down));
+                        let down = simd.select(simd.lt(y, zero), simd.splat(-l1), level);
+                        d = simd.add(d, simd.select(simd.gt(y, zero), simd.splat(l1), down));
                     }
                     let d = F::backward(simd, d, y);
                     store_n(simd, delta.add(r * self.delta_hid.row_stride() + c), d, n);

@@ -93,12 +93,12 @@ impl Sums {
 /// Sums that a total keeps in flight.
 const CHAINS: usize = 8;
 
-/// `Σ w²`: each column's squares summed as any column of a product.
-pub(crate) fn sum_of_squares(isa: Isa, w: MatRef<'_>, sums: &mut Sums) -> f64 {
+/// `Σ w²`, problem after problem into `out`: each column's squares summed as any column of a product.
+pub(crate) fn sum_of_squares(isa: Isa, w: MatRef<'_>, sums: &mut Sums, out: &mut [f64]) {
     let layout = w.layout();
     let (batch, rows, cols) = (layout.batch(), layout.rows(), layout.cols());
     if layout.is_empty() {
-        return 0.0;
+        return out.fill(0.0);
     }
     let partials = sums.partials(Dims { batch, m: rows, n: cols, k: 0 });
     let raw = Raw::read(w);
@@ -112,7 +112,7 @@ pub(crate) fn sum_of_squares(isa: Isa, w: MatRef<'_>, sums: &mut Sums) -> f64 {
         let (at, stride) = (raw.at(problem, row, col).cast_const(), raw.row_stride());
         vectorize_on(isa, Squares { at, stride, rows, cols, sums: partials.at(problem, row, col) });
     });
-    (0..batch).map(|problem| sums.total(problem)).sum()
+    out.iter_mut().enumerate().for_each(|(problem, out)| *out = sums.total(problem));
 }
 
 /// Columns of a row-major matrix that are summed together.

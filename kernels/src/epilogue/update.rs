@@ -8,9 +8,9 @@ use crate::ops::{Coefficients, Rule, UpdateVector};
 use crate::simd::{Simd, Task};
 
 /// The epilogue of [`WeightGrad`](crate::ops::WeightGrad) with an update.
-pub(crate) struct UpdateTile {
-    pub(crate) rule: Rule,
-    pub(crate) by: Coefficients<f32>,
+pub(crate) struct UpdateTile<'a> {
+    /// One element a problem.
+    pub(crate) by: &'a [Coefficients<f32>],
     /// Rows of the weights.
     pub(crate) m: usize,
     /// Rows after which a block is transposed: what the product hands out together.
@@ -179,12 +179,13 @@ unsafe fn row<S: Simd, F: Formula>(by: &By<S>, at: Row, len: usize) {
     }
 }
 
-impl TileOp for UpdateTile {
+impl TileOp for UpdateTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
-        let by = By::new(simd, &self.by);
+        let numbers = &self.by[tile.problem];
+        let by = By::new(simd, numbers);
         // SAFETY: the caller's.
-        with_formula!(self.rule, F => unsafe { self.rows::<S, F>(&by, tile) });
+        with_formula!(numbers.rule, F => unsafe { self.rows::<S, F>(&by, tile) });
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
             && (end.is_multiple_of(self.group) || end == self.m)
@@ -208,7 +209,7 @@ impl TileOp for UpdateTile {
     }
 }
 
-impl UpdateTile {
+impl UpdateTile<'_> {
     #[inline(always)]
     unsafe fn rows<S: Simd, F: Formula>(&self, by: &By<S>, tile: &Finished) {
         let at = |matrix: Option<Raw>, r: usize| {
@@ -252,29 +253,42 @@ impl UpdateTile {
     }
 }
 
-struct UpdateSlice<'a, 'b>(UpdateVector<'a>, &'b Coefficients<f32>);
+/// One problem's vector.
+struct UpdateSlice<'a> {
+    at: Row,
+    len: usize,
+    by: &'a Coefficients<f32>,
+}
 
-impl Task for UpdateSlice<'_, '_> {
+impl Task for UpdateSlice<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self(op, by) = self;
-        let by = By::new(simd, by);
-        let null = std::ptr::null_mut();
-        let at = Row {
-            g: op.grad.as_ptr(),
-            w: op.w.as_mut_ptr(),
-            m: op.m.map_or(null, |m| m.as_mut_ptr()),
-            v: op.v.map_or(null, |v| v.as_mut_ptr()),
-        };
-        // SAFETY: the door has checked that all have the length of `w`, and that the rule's state is there.
-        with_formula!(op.hyper.rule, F => unsafe { row::<S, F>(&by, at, op.w.len()) });
+        let by = By::new(simd, self.by);
+        // SAFETY: whoever made this task has the vectors.
+        with_formula!(self.by.rule, F => unsafe { row::<S, F>(&by, self.at, self.len) });
     }
 }
 
-/// Carries out an [`UpdateVector`] that passed the door.
-pub(crate) fn update_slice(isa: Isa, op: UpdateVector<'_>) {
-    let by = op.hyper.coefficients();
-    vectorize_on(isa, UpdateSlice(op, &by));
+/// Carries out an [`UpdateVector`] that passed the door; `len` is the length of one problem's vector.
+pub(crate) fn update_slice(isa: Isa, op: UpdateVector<'_>, len: usize) {
+    let null = std::ptr::null_mut();
+    let all = Row {
+        g: op.grad.as_ptr(),
+        w: op.w.as_mut_ptr(),
+        m: op.m.map_or(null, |m| m.as_mut_ptr()),
+        v: op.v.map_or(null, |v| v.as_mut_ptr()),
+    };
+    for (problem, hyper) in op.hyper.iter().enumerate() {
+        // The door has checked that all are `len` a problem long, and that the rules' state is there.
+        let from = problem * len;
+        let at = Row {
+            g: all.g.wrapping_add(from),
+            w: all.w.wrapping_add(from),
+            m: all.m.wrapping_add(from),
+            v: all.v.wrapping_add(from),
+        };
+        vectorize_on(isa, UpdateSlice { at, len, by: &hyper.coefficients() });
+    }
 }

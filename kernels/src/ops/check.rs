@@ -5,6 +5,7 @@ use crate::error::{Error, expect};
 use crate::layout::Layout;
 use crate::ops::{Hyper, Result, Rule};
 use crate::real::Real;
+use crate::view::MatRef;
 
 /// The sizes of a product that passed the door: `batch` problems of `[m, k]·[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +39,18 @@ fn vector<T>(operand: &'static str, slice: &[T], batch: usize, len: usize, becau
     expect(operand, "length", slice.len(), batch.saturating_mul(len), because)
 }
 
-fn hyper<T: Real>(hyper: &Hyper<T>, has_m: bool, has_v: bool) -> Result {
-    let rule = hyper.rule.name();
-    if hyper.rule.keeps_m() && !has_m {
-        return Err(Error::MissingState { rule, state: "m" });
-    }
-    if hyper.rule.keeps_v() && !has_v {
-        return Err(Error::MissingState { rule, state: "v" });
-    }
-    if hyper.step == 0 && matches!(hyper.rule, Rule::Adam { .. } | Rule::AdamW { .. }) {
-        return Err(Error::Scalar { name: "step", found: "0".into(), expected: "at least 1" });
+fn hypers<T: Real>(hypers: &[Hyper<T>], has_m: bool, has_v: bool) -> Result {
+    for hyper in hypers {
+        let rule = hyper.rule.name();
+        if hyper.rule.keeps_m() && !has_m {
+            return Err(Error::MissingState { rule, state: "m" });
+        }
+        if hyper.rule.keeps_v() && !has_v {
+            return Err(Error::MissingState { rule, state: "v" });
+        }
+        if hyper.step == 0 && matches!(hyper.rule, Rule::Adam { .. } | Rule::AdamW { .. }) {
+            return Err(Error::Scalar { name: "step", found: "0".into(), expected: "at least 1" });
+        }
     }
     Ok(())
 }
@@ -124,6 +127,9 @@ pub fn hidden_delta<T>(op: &HiddenDelta<'_, T>) -> Result<Dims> {
     if let Some(term) = op.row_term {
         vector("row_term", term, batch, n, "batch x columns of w_t")?;
     }
+    if let Some(l1) = op.l1 {
+        vector("l1", l1, batch, 1, "one a problem")?;
+    }
     if let Some(grad) = &op.bias_grad {
         vector("bias_grad", grad, batch, n, "batch x columns of w_t")?;
     }
@@ -150,13 +156,14 @@ pub fn weight_grad<T: Real>(op: &WeightGrad<'_, T>) -> Result<Dims> {
                     matrix(name, state.layout(), [batch, m, n], because)?;
                 }
             }
-            hyper(&update.hyper, update.m.is_some(), update.v.is_some())?;
+            vector("hyper", update.hyper, batch, 1, "one a problem")?;
+            hypers(update.hyper, update.m.is_some(), update.v.is_some())?;
         }
     }
     Ok(Dims::new(batch, m, n, k))
 }
 
-/// Checks an [`UpdateVector`].
+/// Checks an [`UpdateVector`]; the length of one problem's vector.
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
@@ -168,6 +175,20 @@ pub fn update_vector<T: Real>(op: &UpdateVector<'_, T>) -> Result<usize> {
             expect(name, "length", state.len(), len, "the length of w")?;
         }
     }
-    hyper(&op.hyper, op.m.is_some(), op.v.is_some())?;
-    Ok(len)
+    let problems = op.hyper.len();
+    // Without a problem there is nothing that w could be.
+    if len.checked_rem(problems).unwrap_or(len) != 0 {
+        let because = "a multiple of the problems in hyper";
+        return Err(Error::Shape { operand: "w", dim: "length", found: len, expected: problems, because });
+    }
+    hypers(op.hyper, op.m.is_some(), op.v.is_some())?;
+    Ok(len.checked_div(problems).unwrap_or(0))
+}
+
+/// Checks [`Backend::sum_of_squares`](crate::Backend::sum_of_squares).
+///
+/// # Errors
+/// [`Error::Shape`].
+pub fn sum_of_squares<T>(w: &MatRef<'_, T>, sums: &[f64]) -> Result {
+    vector("sums", sums, w.batch(), 1, "one a problem")
 }

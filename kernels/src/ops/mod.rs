@@ -1,7 +1,8 @@
 //! The operations of a training step, as named arguments.
 //!
 //! Every operation takes row-major and panel-major operands alike, and a batch of independent problems of one shape.
-//! A vector operand (`bias`, `col_sums`, …) of a batch is one slice, problem after problem: `batch·len` elements.
+//! A vector operand (`bias`, `col_sums`, …) of a batch is one slice, problem after problem: `batch·len` elements. What
+//! may differ from problem to problem (`hyper`, `l1`) has one element a problem.
 //! A [`Backend`](crate::Backend) carries them out; [`check`] is the door they all pass.
 //!
 //! | operation | formula | product |
@@ -153,8 +154,9 @@ pub struct HiddenDelta<'a, T = f32> {
     pub activation: Activation,
     /// `[d_hid]`: added to every row before f' (the KL penalty's gradient).
     pub row_term: Option<&'a [T]>,
-    /// Coefficient of sign(h) (the L1 penalty's gradient; sign 0 = 0, sign NaN = NaN). 0 leaves the term out.
-    pub l1: T,
+    /// One element a problem: the coefficient of sign(h) (the L1 penalty's gradient; sign 0 = 0, sign NaN = NaN). 0 leaves
+    /// the term out.
+    pub l1: Option<&'a [T]>,
     /// `[n, d_hid]`, written.
     pub delta_hid: MatMut<'a, T>,
     /// `[d_hid]`, written: `Σ_i delta_hid_ij`.
@@ -185,30 +187,30 @@ pub enum GradSink<'a, T = f32> {
 /// An optimiser's step on a weight matrix.
 #[derive(Debug)]
 pub struct UpdateMatrix<'a, T = f32> {
-    /// Rule, learning rate, step, weight decay.
-    pub hyper: Hyper<T>,
+    /// One element a problem: rule, learning rate, step, weight decay.
+    pub hyper: &'a [Hyper<T>],
     /// `[rows, cols]`, updated.
     pub w: MatMut<'a, T>,
     /// `[cols, rows]`, written: the updated `w`, transposed.
     pub w_t: Option<MatMut<'a, T>>,
-    /// `[rows, cols]`: first moment or momentum buffer, where the rule keeps one.
+    /// `[rows, cols]`: first moment or momentum buffer, where a rule keeps one.
     pub m: Option<MatMut<'a, T>>,
-    /// `[rows, cols]`: second moment, where the rule keeps one.
+    /// `[rows, cols]`: second moment, where a rule keeps one.
     pub v: Option<MatMut<'a, T>>,
 }
 
-/// An optimiser's step on a vector.
+/// An optimiser's step on a vector, or on one vector a problem.
 #[derive(Debug)]
 pub struct UpdateVector<'a, T = f32> {
-    /// Rule, learning rate, step, weight decay.
-    pub hyper: Hyper<T>,
+    /// One element a problem: rule, learning rate, step, weight decay.
+    pub hyper: &'a [Hyper<T>],
     /// Updated.
     pub w: &'a mut [T],
     /// The gradient.
     pub grad: &'a [T],
-    /// First moment or momentum buffer, where the rule keeps one.
+    /// First moment or momentum buffer, where a rule keeps one.
     pub m: Option<&'a mut [T]>,
-    /// Second moment, where the rule keeps one.
+    /// Second moment, where a rule keeps one.
     pub v: Option<&'a mut [T]>,
 }
 

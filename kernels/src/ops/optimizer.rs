@@ -113,6 +113,7 @@ pub struct Hyper<T = f32> {
 /// A [`Hyper`] reduced to what an element's update needs, computed once a call, in f64.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coefficients<T> {
+    pub(crate) rule: Rule<T>,
     pub(crate) lr: T,
     /// λ where it is part of the gradient.
     pub(crate) decay: T,
@@ -135,6 +136,7 @@ impl<T: Real> Hyper<T> {
     pub(crate) fn coefficients(&self) -> Coefficients<T> {
         let (lr, decay) = (self.lr.to_f64(), self.decay.to_f64());
         let mut c = Coefficients {
+            rule: self.rule,
             lr: self.lr,
             decay: self.decay,
             shrink: T::ONE,

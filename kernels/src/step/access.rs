@@ -1,22 +1,30 @@
 //! What a step holds: sizes, weights, averages, and its state for checkpoints.
+//!
+//! A `model` beyond the last is a mistake of the program, and panics as any index does.
 
 use crate::backend::Backend;
-use crate::error::{Error, expect};
+use crate::error::expect;
+use crate::ops::Result;
 use crate::real::Real;
 use crate::view::MatRef;
 
-use super::parameters::{Parameters, Tensors, transpose};
-use super::{Penalty, RhoHat, State, Step, StepConfig};
+use super::parameters::{Parameters, transpose};
+use super::{BatchedStep, Penalty, RhoHat, State, StepConfig};
 
-impl<T: Real> Step<T> {
+impl<T: Real> BatchedStep<T> {
+    /// How many models there are.
+    pub fn models(&self) -> usize {
+        self.cfgs.len()
+    }
+
     /// Input width.
     pub fn d_in(&self) -> usize {
-        self.weights.b_dec.len()
+        self.weights.widths().0
     }
 
     /// Hidden width.
     pub fn d_hid(&self) -> usize {
-        self.weights.b_enc.len()
+        self.weights.widths().1
     }
 
     /// The most samples a batch may have.
@@ -24,90 +32,102 @@ impl<T: Real> Step<T> {
         self.h.layout().rows()
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &StepConfig<T> {
-        &self.cfg
+    /// The configurations, one a model.
+    pub fn configs(&self) -> &[StepConfig<T>] {
+        &self.cfgs
     }
 
-    /// A copy of the weights.
-    pub fn weights(&self) -> Parameters<T> {
-        self.weights.to_parameters()
+    /// A copy of a model's weights.
+    pub fn weights(&self, model: usize) -> Parameters<T> {
+        self.weights.to_parameters(model)
     }
 
-    /// Overwrites the weights. The optimiser's state stays.
+    /// Overwrites a model's weights. The optimiser's state stays.
     ///
     /// # Errors
-    /// [`Error::Shape`]; the weights are then as they were.
-    pub fn set_weights(&mut self, weights: &Parameters<T>) -> Result<(), Error> {
-        self.weights.copy_from(weights)?;
-        transpose(&self.weights.w_dec, &mut self.w_dec_t);
+    /// [`Error::Shape`](crate::Error::Shape); the weights are then as they were.
+    pub fn set_weights(&mut self, model: usize, weights: &Parameters<T>) -> Result {
+        self.weights.copy_from(model, weights)?;
+        transpose(model, &self.weights.w_dec, &mut self.w_dec_t);
         Ok(())
     }
 
-    /// The encoder's weights `[d_in, d_hid]`, in place.
+    /// The encoders' weights `[d_in, d_hid]`, a problem a model, in place.
     pub fn w_enc(&self) -> MatRef<'_, T> {
         self.weights.w_enc.view()
     }
 
-    /// The decoder's weights `[d_hid, d_in]`, in place.
+    /// The decoders' weights `[d_hid, d_in]`, a problem a model, in place.
     pub fn w_dec(&self) -> MatRef<'_, T> {
         self.weights.w_dec.view()
     }
 
-    /// `‖w_enc‖² + ‖w_dec‖²`.
-    pub fn squared_norm(&self, backend: &mut dyn Backend<T>) -> f64 {
-        backend.sum_of_squares(self.weights.w_enc.view()) + backend.sum_of_squares(self.weights.w_dec.view())
-    }
-
-    /// The hidden activations of the last pass's first `n` samples.
+    /// `‖w_enc‖² + ‖w_dec‖²` of each model, one element a model.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `n` is more than `max_batch`.
-    pub fn hidden(&self, n: usize) -> Result<MatRef<'_, T>, Error> {
-        self.h.top(n)
-    }
-
-    /// `[d_hid]`: the mean activations of the last pass's batch.
-    pub fn batch_mean(&self) -> &[T] {
-        &self.mean
-    }
-
-    /// `[d_hid]`: the ρ̂ of the last pass, moving average included where the pass had one. Not clamped.
-    pub fn rho_hat(&self) -> &[T] {
-        &self.rho_hat
-    }
-
-    /// Steps taken.
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// A copy of what is remembered besides the weights, for a checkpoint.
-    pub fn state(&self) -> State<T> {
-        State {
-            step: self.steps,
-            m: self.moments.m.as_ref().map(Tensors::to_parameters),
-            v: self.moments.v.as_ref().map(Tensors::to_parameters),
-            rho_hat: (self.has_ema() && self.steps > 0).then(|| self.ema.clone()),
+    /// [`Error::Shape`](crate::Error::Shape).
+    pub fn squared_norms(&self, backend: &mut dyn Backend<T>, norms: &mut [f64]) -> Result {
+        backend.sum_of_squares(self.w_enc(), norms)?;
+        for (model, norm) in norms.iter_mut().enumerate() {
+            let mut decoder = [0.0];
+            backend.sum_of_squares(self.w_dec().problem(model), &mut decoder)?;
+            *norm += decoder[0];
         }
-    }
-
-    /// Goes on from a checkpoint.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::MissingState`] where the state is of another model or rule; nothing is then changed.
-    pub fn set_state(&mut self, state: &State<T>) -> Result<(), Error> {
-        self.moments.check(self.cfg.rule, state)?;
-        let kept = if self.has_ema() && state.step > 0 { self.d_hid() } else { 0 };
-        let given = state.rho_hat.as_deref().unwrap_or_default();
-        expect("rho_hat", "length", given.len(), kept, "d_hid where a moving average has begun, else none")?;
-        self.moments.copy_from(state)?;
-        self.ema[..kept].copy_from_slice(given);
-        self.steps = state.step;
         Ok(())
     }
 
-    fn has_ema(&self) -> bool {
-        matches!(self.cfg.penalty, Penalty::Kl { average: RhoHat::Ema { .. }, .. })
+    /// A model's hidden activations of the last pass's first `n` samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where `n` is more than `max_batch`.
+    pub fn hidden(&self, model: usize, n: usize) -> Result<MatRef<'_, T>> {
+        Ok(self.h.top(n)?.problem(model))
+    }
+
+    /// `[d_hid]`: a model's mean activations of the last pass's batch.
+    pub fn batch_mean(&self, model: usize) -> &[T] {
+        self.units(model, &self.mean)
+    }
+
+    /// `[d_hid]`: a model's ρ̂ of the last pass, moving average included where the pass had one. Not clamped.
+    pub fn rho_hat(&self, model: usize) -> &[T] {
+        self.units(model, &self.rho_hat)
+    }
+
+    fn units<'a>(&self, model: usize, all: &'a [T]) -> &'a [T] {
+        let d_hid = self.d_hid();
+        &all[model * d_hid..][..d_hid]
+    }
+
+    /// Steps a model has taken.
+    pub fn steps(&self, model: usize) -> u64 {
+        self.steps[model]
+    }
+
+    /// A copy of what is remembered of a model besides its weights, for a checkpoint.
+    pub fn state(&self, model: usize) -> State<T> {
+        let [m, v] = self.moments.of(model, self.cfgs[model].rule);
+        let kept = self.has_ema(model) && self.steps[model] > 0;
+        State { step: self.steps[model], m, v, rho_hat: kept.then(|| self.units(model, &self.ema).to_vec()) }
+    }
+
+    /// Goes on with a model from a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::MissingState`](crate::Error::MissingState) where the state is of another model or rule; nothing is then changed.
+    pub fn set_state(&mut self, model: usize, state: &State<T>) -> Result {
+        self.moments.check(self.cfgs[model].rule, state)?;
+        let kept = if self.has_ema(model) && state.step > 0 { self.d_hid() } else { 0 };
+        let given = state.rho_hat.as_deref().unwrap_or_default();
+        expect("rho_hat", "length", given.len(), kept, "d_hid where a moving average has begun, else none")?;
+        self.moments.copy_from(model, state)?;
+        let from = model * self.d_hid();
+        self.ema[from..from + kept].copy_from_slice(given);
+        self.steps[model] = state.step;
+        Ok(())
+    }
+
+    fn has_ema(&self, model: usize) -> bool {
+        matches!(self.cfgs[model].penalty, Penalty::Kl { average: RhoHat::Ema { .. }, .. })
     }
 }

@@ -96,6 +96,22 @@ impl<T: Real> StepConfig<T> {
         !matches!(self.rule, Rule::AdamW { .. })
     }
 
+    /// Whether it can be in one batch with `first`.
+    pub(super) fn agrees(&self, first: &Self) -> Result {
+        for (name, same, found) in [
+            ("hidden activation", self.hidden == first.hidden, self.hidden.name()),
+            ("output activation", self.output == first.output, self.output.name()),
+            ("loss", self.loss == first.loss, self.loss.name()),
+            ("convention", self.convention == first.convention, self.convention.name()),
+        ] {
+            if !same {
+                let expected = "that of the first model: models of one batch share it";
+                return Err(Error::Scalar { name, found: found.to_owned(), expected });
+            }
+        }
+        Ok(())
+    }
+
     /// Every number against its valid range.
     pub(super) fn check(&self) -> Result {
         if self.loss == Loss::Bce && self.output != Activation::Sigmoid {

@@ -1,6 +1,7 @@
 //! What an optimiser remembers between steps.
 
 use crate::error::{Error, expect};
+use crate::matrix::Matrix;
 use crate::ops::{Hyper, Result, Rule, UpdateMatrix, UpdateVector};
 use crate::real::Real;
 
@@ -19,23 +20,37 @@ pub struct State<T = f32> {
     pub rho_hat: Option<Vec<T>>,
 }
 
-/// The moments in the layout the backend works in.
+/// The moments of every model, in the layout the backend works in.
 #[derive(Clone, Debug)]
 pub(super) struct Moments<T: Real> {
-    pub(super) m: Option<Tensors<T>>,
-    pub(super) v: Option<Tensors<T>>,
+    m: Option<Tensors<T>>,
+    v: Option<Tensors<T>>,
 }
 
 impl<T: Real> Moments<T> {
-    pub(super) fn zeros(rule: Rule<T>, d_in: usize, d_hid: usize, panel: Option<usize>) -> Result<Self> {
-        let zeros = || Tensors::zeros(d_in, d_hid, panel);
-        Ok(Self { m: rule.keeps_m().then(zeros).transpose()?, v: rule.keeps_v().then(zeros).transpose()? })
+    /// Zeros for the moments that one of the rules keeps.
+    pub(super) fn zeros(
+        rules: impl Iterator<Item = Rule<T>> + Clone,
+        zeros: impl Fn() -> Result<Tensors<T>>,
+    ) -> Result<Self> {
+        let keeps = |which: fn(&Rule<T>) -> bool| rules.clone().any(|rule| which(&rule));
+        Ok(Self {
+            m: keeps(Rule::keeps_m).then(&zeros).transpose()?,
+            v: keeps(Rule::keeps_v).then(&zeros).transpose()?,
+        })
+    }
+
+    /// What the rule of a model has kept for it.
+    pub(super) fn of(&self, model: usize, rule: Rule<T>) -> [Option<Parameters<T>>; 2] {
+        [(rule.keeps_m(), &self.m), (rule.keeps_v(), &self.v)]
+            .map(|(keeps, tensors)| tensors.as_ref().filter(|_| keeps).map(|tensors| tensors.to_parameters(model)))
     }
 
     /// Whether `from` is what the rule keeps.
     pub(super) fn check(&self, rule: Rule<T>, from: &State<T>) -> Result {
-        for (state, own, given) in [("m", &self.m, &from.m), ("v", &self.v, &from.v)] {
-            match (own, given) {
+        let kept = [("m", rule.keeps_m(), &self.m, &from.m), ("v", rule.keeps_v(), &self.v, &from.v)];
+        for (state, keeps, own, given) in kept {
+            match (own.as_ref().filter(|_| keeps), given) {
                 (Some(own), Some(given)) => own.check(given)?,
                 (Some(_), None) => return Err(Error::MissingState { rule: rule.name(), state }),
                 (None, Some(_)) => expect(state, "tensors", 4, 0, "the rule keeps no such state")?,
@@ -46,17 +61,17 @@ impl<T: Real> Moments<T> {
     }
 
     /// Takes over what [`Moments::check`] has passed.
-    pub(super) fn copy_from(&mut self, from: &State<T>) -> Result {
+    pub(super) fn copy_from(&mut self, model: usize, from: &State<T>) -> Result {
         for (own, given) in [(&mut self.m, &from.m), (&mut self.v, &from.v)] {
             if let (Some(own), Some(given)) = (own, given) {
-                own.copy_from(given)?;
+                own.copy_from(model, given)?;
             }
         }
         Ok(())
     }
 
     /// The update of `w.w_enc`.
-    pub(super) fn w_enc<'a>(&'a mut self, hyper: Hyper<T>, w: &'a mut Tensors<T>) -> UpdateMatrix<'a, T> {
+    pub(super) fn w_enc<'a>(&'a mut self, hyper: &'a [Hyper<T>], w: &'a mut Tensors<T>) -> UpdateMatrix<'a, T> {
         UpdateMatrix {
             hyper,
             w: w.w_enc.view_mut(),
@@ -66,12 +81,17 @@ impl<T: Real> Moments<T> {
         }
     }
 
-    /// The update of `w.w_dec`, without its transpose.
-    pub(super) fn w_dec<'a>(&'a mut self, hyper: Hyper<T>, w: &'a mut Tensors<T>) -> UpdateMatrix<'a, T> {
+    /// The update of `w.w_dec` and of its transposed copy.
+    pub(super) fn w_dec<'a>(
+        &'a mut self,
+        hyper: &'a [Hyper<T>],
+        w: &'a mut Tensors<T>,
+        w_t: &'a mut Matrix<T>,
+    ) -> UpdateMatrix<'a, T> {
         UpdateMatrix {
             hyper,
             w: w.w_dec.view_mut(),
-            w_t: None,
+            w_t: Some(w_t.view_mut()),
             m: self.m.as_mut().map(|m| m.w_dec.view_mut()),
             v: self.v.as_mut().map(|v| v.w_dec.view_mut()),
         }
@@ -80,7 +100,7 @@ impl<T: Real> Moments<T> {
     /// The update of `w.b_enc`.
     pub(super) fn b_enc<'a>(
         &'a mut self,
-        hyper: Hyper<T>,
+        hyper: &'a [Hyper<T>],
         w: &'a mut Tensors<T>,
         grad: &'a [T],
     ) -> UpdateVector<'a, T> {
@@ -96,7 +116,7 @@ impl<T: Real> Moments<T> {
     /// The update of `w.b_dec`.
     pub(super) fn b_dec<'a>(
         &'a mut self,
-        hyper: Hyper<T>,
+        hyper: &'a [Hyper<T>],
         w: &'a mut Tensors<T>,
         grad: &'a [T],
     ) -> UpdateVector<'a, T> {

@@ -214,6 +214,7 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
     let vector = length(h, batch.saturating_mul(n));
     let of_sums = length(h, batch.saturating_mul(n));
     let of_loss = h.near(batch).min(32);
+    let of_problems = h.near(batch).min(32);
     let out = [batch, m, n];
     let b = h.layout([batch, k, n], panel)?;
     match h.0.random_range(0..6) {
@@ -249,7 +250,7 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
             h: MatRef::new(ones, h.layout(out, panel)?)?,
             activation,
             row_term: h.one_in(2).then_some(&ones[..vector]),
-            l1: h.number(),
+            l1: h.one_in(2).then_some(&ones[..of_problems]),
             delta_hid: MatMut::new(c, h.layout(out, panel)?)?,
             bias_grad: h.one_in(2).then_some(&mut sums[..of_sums]),
         }),
@@ -261,7 +262,7 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
                 GradSink::Store(w)
             } else {
                 GradSink::Update(UpdateMatrix {
-                    hyper: h.hyper(),
+                    hyper: &vec![h.hyper(); of_problems],
                     w,
                     w_t: if h.one_in(2) { Some(MatMut::new(d, h.layout([batch, n, m], panel)?)?) } else { None },
                     m: if h.one_in(4) { None } else { Some(MatMut::new(e, h.layout(out, panel)?)?) },
@@ -274,7 +275,7 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
             let len = n.saturating_mul(k).min(ROOM);
             let [grad, of_m, of_v] = [0; 3].map(|_| length(h, len));
             backend.update_vector(UpdateVector {
-                hyper: h.hyper(),
+                hyper: &vec![h.hyper(); of_problems],
                 w: &mut c[..len],
                 grad: &ones[..grad],
                 m: (!h.one_in(4)).then_some(&mut d[..of_m]),
@@ -294,7 +295,9 @@ fn other(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Res
                 assert_eq!(view.at(view.batch() - 1, view.rows() - 1, view.cols() - 1), 1.0);
                 // Few elements, but as many problems as can be said where they share them.
                 if view.batch() < 1000 {
-                    assert!(backend.sum_of_squares(view) > 0.0);
+                    let mut sums = vec![0.0; view.batch()];
+                    backend.sum_of_squares(view, &mut sums)?;
+                    assert!(sums.iter().all(|&sum| sum > 0.0));
                 }
             }
             Ok(())

@@ -159,7 +159,7 @@ fn hidden_delta(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -
         h: MatRef::new(&memory.ones, layout(sizes.matrices[1])).unwrap(),
         activation: Activation::Sigmoid,
         row_term: Some(&memory.ones[..sizes.vectors[0]]),
-        l1: 1.0,
+        l1: Some(&memory.ones[..sizes.vectors[2]]),
         delta_hid: MatMut::new(delta_hid, layout(sizes.matrices[0])).unwrap(),
         bias_grad: Some(&mut memory.sums[..sizes.vectors[1]]),
     })
@@ -187,7 +187,7 @@ fn update_with(
     let a = MatRef::new(&memory.ones, layout(sizes.a)).unwrap();
     let delta = MatRef::new(&memory.ones, layout(sizes.b)).unwrap();
     let sink = GradSink::Update(UpdateMatrix {
-        hyper,
+        hyper: &vec![hyper; sizes.vectors[2]],
         w: MatMut::new(w, layout(sizes.matrices[0])).unwrap(),
         w_t: Some(MatMut::new(w_t, layout([batch, cols, rows])).unwrap()),
         m: has_m.then(|| MatMut::new(m, layout(sizes.matrices[2])).unwrap()),
@@ -206,9 +206,9 @@ const CALLS: [(Call, Form, usize, &[usize]); 7] = [
     (gemm_tn, Form::Tn, 1, &[]),
     (encode, Form::Nn, 1, &[0, 1]),
     (decode, Form::Nn, 3, &[0, 1, 2]),
-    (hidden_delta, Form::Nn, 2, &[0, 1]),
+    (hidden_delta, Form::Nn, 2, &[0, 1, 2]),
     (store, Form::Tn, 1, &[]),
-    (update, Form::Tn, 4, &[]),
+    (update, Form::Tn, 4, &[2]),
 ];
 
 fn refused(backend: &dyn Backend, result: Result<(), Error>, memory: &Memory, what: &str) -> Error {
@@ -261,7 +261,7 @@ fn a_rule_needs_its_state_and_a_step() {
                 let [w, _, m, v] = &mut memory.matrices;
                 let grad = &memory.ones;
                 let (m, v) = (has[0].then_some(m.as_mut_slice()), has[1].then_some(v.as_mut_slice()));
-                let vector = backend.update_vector(UpdateVector { hyper, w, grad, m, v });
+                let vector = backend.update_vector(UpdateVector { hyper: &[hyper], w, grad, m, v });
                 if !missing {
                     matrix.and(vector).unwrap();
                     continue;
@@ -290,7 +290,7 @@ fn vectors_of_an_update_have_one_length() {
                 let len = |i: usize| if i == wrong { 10usize.wrapping_add_signed(by) } else { 10 };
                 let [w, m, v, _] = &mut memory.matrices;
                 let result = backend.update_vector(UpdateVector {
-                    hyper: ADAM,
+                    hyper: &[ADAM],
                     w: &mut w[..10],
                     grad: &memory.ones[..len(0)],
                     m: Some(&mut m[..len(1)]),

@@ -137,7 +137,7 @@ fn empty_problems_take_no_time_however_many_they_are() {
                 h: target,
                 activation,
                 row_term: Some(bias),
-                l1: 1.0,
+                l1: None,
                 delta_hid,
                 bias_grad: Some(&mut []),
             };

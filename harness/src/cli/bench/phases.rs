@@ -4,10 +4,9 @@ use sae_kernels::{Backend, Isa};
 use serde_json::{Value, json};
 
 use super::bandwidth::Triad;
-
 use crate::cli::measures::short;
 use crate::error::Result;
-use crate::measure::{Laps, Phase, Sizes, Timed, Timing, compare, median, step};
+use crate::measure::{Laps, Phase, Sizes, Timed, TimedStep, Timing, compare, median};
 
 /// Passes over memory before the repetitions, and as many after them.
 const PASSES: usize = 5;
@@ -37,7 +36,7 @@ pub(super) fn bytes() -> u128 {
 /// Those of the step.
 pub(super) fn run(sizes: Sizes, backend: Box<dyn Backend>, isa: Isa, reps: usize) -> Result<(Timing, Phases)> {
     let mut timed = Timed::new(backend);
-    let (mut step, x) = step(sizes, timed.panel())?;
+    let mut step = TimedStep::new(sizes, &timed)?;
     let mut rates = Vec::with_capacity(2 * PASSES);
     let mut triad = Triad::new();
     // The first pass warms up.
@@ -46,7 +45,7 @@ pub(super) fn run(sizes: Sizes, backend: Box<dyn Backend>, isa: Isa, reps: usize
     let mut laps = Vec::new();
     let timing = compare(isa, reps, &mut || {
         timed.begin();
-        step.train_step(&mut timed, x.view(), 1e-4)?;
+        step.run(&mut timed)?;
         laps.push(timed.end());
         Ok(None)
     })?;
@@ -60,9 +59,9 @@ pub(super) fn run(sizes: Sizes, backend: Box<dyn Backend>, isa: Isa, reps: usize
     Ok((timing, phases))
 }
 
-/// Operations of a phase, where it has a product: `2·n·d_in·d_hid`.
+/// Operations of a phase, where it has a product: `2·n·d_in·d_hid` a model.
 fn flops(phase: Phase, sizes: Sizes) -> Option<f64> {
-    let product = 2.0 * sizes.batch as f64 * sizes.d_in as f64 * sizes.d_hid as f64;
+    let product = 2.0 * sizes.batch as f64 * sizes.d_in as f64 * sizes.d_hid as f64 * sizes.models as f64;
     (!matches!(phase, Phase::Penalty | Phase::Biases | Phase::Other)).then_some(product)
 }
 
@@ -79,17 +78,19 @@ fn flops(phase: Phase, sizes: Sizes) -> Option<f64> {
 /// | weight_grad_enc | x, delta_hid, w_enc, m, v | w_enc, m, v | nd + nh + 6dh |
 /// | biases | b, m, v, db of both | b, m, v | 7d + 7h |
 ///
-/// `other` has no operands to speak of.
+/// `other` has no operands to speak of. All of it is once for each model, but for x, which they share.
 fn moved(phase: Phase, sizes: Sizes) -> Option<f64> {
     let (n, d, h) = (sizes.batch as f64, sizes.d_in as f64, sizes.d_hid as f64);
+    let models = sizes.models as f64;
+    let x = n * d;
     let elements = match phase {
-        Phase::Encode => n * d + d * h + n * h + 2.0 * h,
-        Phase::Penalty => 4.0 * h,
-        Phase::Decode => 2.0 * n * d + d * h + n * h + 2.0 * d,
-        Phase::HiddenDelta => n * d + d * h + 2.0 * n * h + 2.0 * h,
-        Phase::WeightGradDec => n * h + n * d + 7.0 * d * h,
-        Phase::WeightGradEnc => n * d + n * h + 6.0 * d * h,
-        Phase::Biases => 7.0 * (d + h),
+        Phase::Encode => x + models * (d * h + n * h + 2.0 * h),
+        Phase::Penalty => models * 4.0 * h,
+        Phase::Decode => x + models * (n * d + d * h + n * h + 2.0 * d),
+        Phase::HiddenDelta => models * (n * d + d * h + 2.0 * n * h + 2.0 * h),
+        Phase::WeightGradDec => models * (n * h + n * d + 7.0 * d * h),
+        Phase::WeightGradEnc => x + models * (n * h + 6.0 * d * h),
+        Phase::Biases => models * 7.0 * (d + h),
         Phase::Other => return None,
     };
     Some(elements * size_of::<f32>() as f64)
@@ -186,7 +187,7 @@ impl Phases {
 mod tests {
     use super::*;
 
-    const SIZES: Sizes = Sizes { batch: 2, d_in: 3, d_hid: 5 };
+    const SIZES: Sizes = Sizes { batch: 2, d_in: 3, d_hid: 5, models: 1 };
 
     #[test]
     fn every_product_of_a_step_is_in_one_phase() {
@@ -199,6 +200,10 @@ mod tests {
         let elements = Phase::ALL.map(|phase| moved(phase, SIZES).map(|bytes| bytes / 4.0));
         let expected = [41.0, 20.0, 43.0, 51.0, 121.0, 106.0, 56.0].map(Some);
         assert_eq!(elements[..7], expected);
+        // Of three models: x, 6 elements, once.
+        let of_three = Phase::ALL.map(|phase| moved(phase, Sizes { models: 3, ..SIZES }).map(|bytes| bytes / 4.0));
+        let expected = [41.0 * 3.0 - 12.0, 60.0, 43.0 * 3.0 - 12.0, 153.0, 363.0, 106.0 * 3.0 - 12.0, 168.0].map(Some);
+        assert_eq!(of_three[..7], expected);
         assert_eq!(elements[7], None);
     }
 

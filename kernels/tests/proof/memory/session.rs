@@ -291,14 +291,14 @@ fn perform(
                     h: need(THIRD).read(),
                     activation,
                     row_term: get(VECTOR).map(Operand::slice),
-                    l1: if l1 { numbers.l1 } else { 0.0 },
+                    l1: l1.then_some(&vec![numbers.l1; a.batch()]),
                     delta_hid: need(OUT).write(),
                     bias_grad: sums(),
                 }),
                 Op::Store => backend.weight_grad(WeightGrad { a, delta: b, sink: GradSink::Store(need(OUT).write()) }),
                 Op::Update { rule, .. } => {
                     let sink = GradSink::Update(UpdateMatrix {
-                        hyper: numbers.hyper(rule),
+                        hyper: &vec![numbers.hyper(rule); a.batch()],
                         w: need(OUT).write(),
                         w_t: get(TRANSPOSED).map(Operand::write),
                         m: get(FIRST).map(Operand::write),
@@ -309,7 +309,7 @@ fn perform(
             }
         }
         What::Vector(rule, _) => backend.update_vector(UpdateVector {
-            hyper: numbers.hyper(rule),
+            hyper: &[numbers.hyper(rule)],
             w: need(OUT).slice_mut(),
             grad: need(A).slice(),
             m: get(FIRST).map(Operand::slice_mut),
@@ -317,8 +317,8 @@ fn perform(
         }),
         What::Slice(function) => SLICES[function](call.isa, need(A).slice(), need(OUT).slice_mut()),
         What::Squares => {
-            std::hint::black_box(backend.sum_of_squares(need(A).read()));
-            Ok(())
+            let a = need(A).read();
+            backend.sum_of_squares(a, std::hint::black_box(&mut vec![0.0; a.batch()]))
         }
     }
 }

@@ -108,6 +108,7 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
             got.outputs.loss = loss_sum;
         }
         Op::Hidden { activation, row_term, l1, grad } => {
+            let l1s = vec![t(data.l1); batch];
             let h = Placed::input(&data.third, shape, batch, place(2));
             let mut delta = Placed::output(shape, place(3));
             let hidden = HiddenDelta {
@@ -116,7 +117,7 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
                 h: h.view(),
                 activation,
                 row_term: row_term.then(|| vector.slice()),
-                l1: if l1 { t(data.l1) } else { T::ZERO },
+                l1: l1.then_some(&l1s),
                 delta_hid: delta.view_mut(),
                 bias_grad: grad.then(|| sums.slice_mut()),
             };
@@ -138,7 +139,7 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
             // State that the rule does not keep is given in half of the cases, and has to stay.
             let (has_m, has_v) = (transposed || rule.keeps_m(), transposed || rule.keeps_v());
             let sink = GradSink::Update(UpdateMatrix {
-                hyper: data.hyper(rule),
+                hyper: &vec![data.hyper(rule); batch],
                 w: w.view_mut(),
                 w_t: transposed.then(|| w_t.view_mut()),
                 m: has_m.then(|| first.view_mut()),
