@@ -23,13 +23,14 @@ impl CacheSizes {
         *SIZES.get_or_init(|| Self::ask().unwrap_or(Self::DEFAULT))
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    /// Nor in an interpreter, which has no processor to ask.
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
     fn ask() -> Option<Self> {
         None
     }
 
     /// Walks the deterministic cache parameters: leaf 4 (Intel), leaf 0x8000001d (AMD); both have one layout.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     fn ask() -> Option<Self> {
         use core::arch::x86_64::{__cpuid, __cpuid_count};
         const AMD: u32 = 0x8000_001d;

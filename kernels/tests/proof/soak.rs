@@ -27,6 +27,7 @@ impl Soak {
     }
 
     /// Seconds left.
+    #[cfg(all(unix, not(miri)))]
     pub(crate) fn left(&self) -> u64 {
         self.until.saturating_duration_since(Instant::now()).as_secs()
     }

@@ -73,6 +73,29 @@ fn the_error_at_the_worst_input_is_the_tables() {
     }
 }
 
+/// The number a text has behind `before` and up to `after`, of the last place where it has them.
+fn stated(text: &str, before: &str, after: &str) -> f64 {
+    let (_, rest) = text.rsplit_once(before).unwrap_or_else(|| panic!("no {before:?}"));
+    let (number, _) = rest.split_once(after).unwrap_or_else(|| panic!("no {after:?} behind {before:?}"));
+    number.trim().parse().unwrap_or_else(|_| panic!("{number:?} behind {before:?} is no number"))
+}
+
+/// What the documentation says is the table's, rounded up to three places.
+#[test]
+fn the_documentation_states_the_errors_of_the_table() {
+    let (module, slices) = (include_str!("../../src/math/mod.rs"), include_str!("../../src/math/slice.rs"));
+    let agrees = |stated: f64, worst: f64| stated >= worst && stated - worst < 1.1e-3;
+    for Row { name, fused, unfused, .. } in &TABLE {
+        let line = module.lines().find(|line| line.starts_with(&format!("//! | [`{name}`]"))).expect(name);
+        let mut columns = line.rsplit('|').skip(1).map(|column| column.trim().parse::<f64>().expect("a number"));
+        let (of_unfused, of_fused) = (columns.next().expect(name), columns.next().expect(name));
+        assert!(agrees(of_fused, fused.error) && agrees(of_unfused, unfused.error), "{name}: {line}");
+        let (before, _) = slices.split_once(&format!("with FMA.\n    {name}\n")).expect(name);
+        let within = stated(&format!("{before}with FMA."), "/// Within ", "units in the last place");
+        assert!(agrees(within, fused.error), "{name}: within {within}");
+    }
+}
+
 /// Every input on every instruction set. Prints the table's rows.
 fn all_inputs(name: &str) {
     let row = TABLE.iter().find(|row| row.name == name).expect("a name of the table");
