@@ -28,8 +28,14 @@ pub(super) enum Command {
     Encode(EncodeArgs),
     /// Measures the speed of one operation against the processor's peak
     Bench(BenchArgs),
+    /// Writes one page about a run, or about several beside each other
+    Report(ReportArgs),
     /// Shows processor, caches, instruction sets, kernels and backends
     Info(InfoArgs),
+    /// Prints completions of commands and options for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page of sae, or of one of its commands
+    Man(ManArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -42,11 +48,14 @@ wins over the file. The keys:
   loss.       convention, reconstruction, weight_decay
   sparsity.   kind, rho, beta, rho_hat, ema_decay
   optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha
-  train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active
+  train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active,
+              tensorboard, tensorboard_share
 
 The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
-that of the data, N the first free number. It gets config.toml, metrics.jsonl,
-model.safetensors, cfg.json, filters.png and curves.svg.
+that of the data, N the first free number. It gets report.html, which tells all
+of it; filters.png, reconstructions.png, curves.svg and rho_hat.svg, each to
+stand alone; model.safetensors with cfg.json; config.toml, metrics.jsonl and
+run.json; and events for TensorBoard (tensorboard --logdir runs).
 
 Example:
   sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first";
@@ -72,7 +81,7 @@ pub(super) struct TrainArgs {
     /// What all random numbers come from (config key seed)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) seed: Option<String>,
-    /// One JSON object on stdout instead of a table
+    /// JSON on stdout instead of a table: a line an epoch, then one that sums up
     #[arg(long)]
     pub(super) json: bool,
     /// Nothing on stderr but warnings and errors
@@ -210,6 +219,55 @@ pub(super) struct BenchArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) on: RunOn,
+}
+
+const REPORT_HELP: &str = "One run: DIR/report.html, with curves, filters, the inputs that excite each
+unit, reconstructions, mean activations, baselines, speed, and how to repeat
+it. Several: comparison.html, with their results in a table, their curves in
+one plot, and the settings in which they differ. A page is one file, which
+needs no network. The data are loaded as the run's settings say; where they are
+gone, what needs them is left out.
+
+Example:
+  sae report runs/first runs/second --out both.html";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub(super) struct ReportArgs {
+    /// Run directories
+    #[arg(value_name = "DIR", required = true)]
+    pub(super) runs: Vec<PathBuf>,
+    /// The page
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Threads; 0 for all
+    #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
+    pub(super) threads: usize,
+    /// One JSON object on stdout instead of a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const COMPLETIONS_HELP: &str = "Example:
+  sae completions bash > /etc/bash_completion.d/sae";
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(super) struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: String,
+}
+
+const MAN_HELP: &str = "Example:
+  sae man train | man -l -";
+
+#[derive(Debug, Args)]
+#[command(after_help = MAN_HELP)]
+pub(super) struct ManArgs {
+    /// A command, for its own page
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
 }
 
 const INFO_HELP: &str = "Example:

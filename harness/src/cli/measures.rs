@@ -37,28 +37,33 @@ pub(super) fn to_json(found: &Evaluation, peak: f64) -> Result<Value> {
     }))
 }
 
-/// A table with a row for each evaluation.
-pub(super) fn table(rows: &[(&str, &Evaluation)], peak: f64) -> Result<String> {
-    let mut text = format!(
-        "{:<12}{:>10}{:>16}{:>10}{:>14}{:>11}{:>10}{:>10}{:>10}\n",
-        "", "loss", "reconstruction", "sparsity", "weight decay", "MSE", "PSNR dB", "mean rho", "active %"
-    );
-    for (name, found) in rows {
-        let t = found.terms;
+/// A table with a column for each evaluation, of at most 80 characters.
+pub(super) fn table(found: &[(&str, &Evaluation)], peak: f64) -> Result<String> {
+    const NAME: usize = 18;
+    const COLUMN: usize = 13;
+    let mut text = " ".repeat(NAME);
+    for (name, _) in found {
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{name:<12}{:>10}{:>16}{:>10}{:>14}{:>11}{:>10.2}{:>10}{:>10.2}",
-            short(t.loss),
-            short(t.reconstruction),
-            short(t.sparsity),
-            short(t.weight_decay),
-            short(found.mse),
-            psnr(found.mse, peak)?,
-            short(found.activity.rho_hat_mean()),
-            found.activity.active_percent(),
-        );
+        let _ = write!(text, "{name:>COLUMN$}");
     }
+    text.push('\n');
+    let mut row = |name: &str, of: &dyn Fn(&Evaluation) -> Result<String>| -> Result {
+        let _ = write!(text, "{name:<NAME$}");
+        for (_, evaluation) in found {
+            let _ = write!(text, "{:>COLUMN$}", of(evaluation)?);
+        }
+        text.push('\n');
+        Ok(())
+    };
+    row("loss", &|e| Ok(short(e.terms.loss)))?;
+    row("  reconstruction", &|e| Ok(short(e.terms.reconstruction)))?;
+    row("  sparsity", &|e| Ok(short(e.terms.sparsity)))?;
+    row("  weight decay", &|e| Ok(short(e.terms.weight_decay)))?;
+    row("MSE", &|e| Ok(short(e.mse)))?;
+    row("PSNR, dB", &|e| Ok(format!("{:.2}", psnr(e.mse, peak)?)))?;
+    row("mean activation", &|e| Ok(short(e.activity.rho_hat_mean())))?;
+    row("active, %", &|e| Ok(format!("{:.2}", e.activity.active_percent())))?;
+    row("dead units", &|e| Ok(e.activity.dead().len().to_string()))?;
     Ok(text)
 }
 

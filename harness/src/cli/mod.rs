@@ -6,11 +6,14 @@ mod args;
 mod bench;
 mod encode;
 mod eval;
+mod finish;
 mod info;
+mod manual;
 mod measures;
 mod output;
 mod overrides;
 mod progress;
+mod report;
 mod run_dir;
 mod system;
 mod train;
@@ -46,13 +49,16 @@ fn dispatch(command: Command, overrides: overrides::Overrides) -> Result {
         Command::Eval(args) => eval::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Report(args) => report::run(args),
         Command::Info(args) => info::run(args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Other(words) => Err(unknown_command(&words)),
     }
 }
 
 /// Commands that are planned, so that their names get an answer.
-const LATER: [&str; 3] = ["prune", "sweep", "report"];
+const LATER: [&str; 2] = ["prune", "sweep"];
 
 fn unknown_command(words: &[OsString]) -> Error {
     let name = words.first().map_or(String::new(), |word| one_line(&word.to_string_lossy()));

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::config::Config;
 use crate::error::{Error, Result, one_line};
+use crate::report::run::{METRICS_FILE, SETTINGS_FILE};
 
 /// The settings of a run, as resolved.
-pub(super) const CONFIG: &str = "config.toml";
+pub(super) const CONFIG: &str = SETTINGS_FILE;
 /// A line for every step and epoch.
-pub(super) const METRICS: &str = "metrics.jsonl";
-/// What the hidden units look for.
-pub(super) const FILTERS: &str = "filters.png";
-/// How the losses went.
-pub(super) const CURVES: &str = "curves.svg";
+pub(super) const METRICS: &str = METRICS_FILE;
 
 /// The parent of folders that nobody named.
 const RUNS: &str = "runs";

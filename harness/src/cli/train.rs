@@ -2,24 +2,17 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::args::TrainArgs;
 use super::overrides::Overrides;
-use super::progress::Progress;
-use super::run_dir::{CONFIG, CURVES, FILTERS, METRICS, RunDir};
-use super::{measures, output, system};
-use crate::config::{Config, SparsityKind};
+use super::progress::{Extent, Progress};
+use super::run_dir::{METRICS, RunDir};
+use super::{finish, output, system};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::eval::baseline::mean_mse;
 use crate::measure::peak_gflops;
-use crate::model::Evaluation;
-use crate::model::file::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::report::board::{Board, BoardOptions};
-use crate::report::curves::{self, CurvesOptions};
-use crate::report::filters::{FilterOptions, FilterSheet};
-use crate::train::metrics::{self, EpochMeasures, Measures, MetricsWriter, Record};
-use crate::train::{Observer, Part, Summary, Trainer, TrainingSet};
+use crate::train::metrics::{EpochMeasures, Measures, MetricsWriter, Record};
+use crate::train::{Observer, Trainer, TrainingSet};
 
 pub(super) fn run(args: TrainArgs, overrides: Overrides) -> Result {
     let named =
@@ -46,7 +39,16 @@ fn train(config: Config, args: &TrainArgs) -> Result {
     let peak_gflops = peak_gflops(trainer.backend().1)?;
     let mut watch = Watch {
         log: MetricsWriter::create(&log).map_err(failed)?,
-        progress: Progress::new(args.quiet, plan.steps, plan.steps.div_ceil(plan.steps_per_epoch.max(1))),
+        progress: Progress::new(
+            args.quiet,
+            Extent {
+                steps: plan.steps,
+                epochs: plan.steps.div_ceil(plan.steps_per_epoch.max(1)),
+                flops_per_sample: finish::flops_per_sample(&trainer),
+                peak_gflops,
+            },
+        ),
+        json: args.json,
         board: board(&trainer, &dir.path, peak_gflops)?,
         epoch_ended: false,
     };
@@ -58,17 +60,15 @@ fn train(config: Config, args: &TrainArgs) -> Result {
     // What was measured is kept, also where the run failed.
     watch.log.flush().map_err(failed)?;
     done?;
-    let summary = trainer.summary()?;
-    trainer.model()?.save(&dir.path).map_err(failed)?;
-    pictures(&trainer, &dir, &log)?;
-    let files = [CONFIG, METRICS, WEIGHTS_FILE, CONFIG_FILE, FILTERS, CURVES];
-    report(&mut trainer, &summary, &dir.path, &files, args.json)
+    finish::run(&mut trainer, &dir.path, peak_gflops, args)
 }
 
 /// The log and the progress of a run.
 struct Watch {
     log: MetricsWriter,
     progress: Progress,
+    /// Whether each epoch is a line on stdout.
+    json: bool,
     board: Option<Board>,
     /// Since the model was looked at.
     epoch_ended: bool,
@@ -95,16 +95,11 @@ fn board(trainer: &Trainer, folder: &Path, peak_gflops: f64) -> Result<Option<Bo
     let options = BoardOptions {
         from_step: trainer.state().step,
         steps: trainer.plan().steps,
-        flops_per_sample: flops_per_sample(trainer),
+        flops_per_sample: finish::flops_per_sample(trainer),
         peak_gflops: Some(peak_gflops),
         share: config.train.tensorboard_share,
     };
     Board::create(folder, config, options).map(Some)
-}
-
-/// Operations of a step for each sample: five products.
-fn flops_per_sample(trainer: &Trainer) -> f64 {
-    10.0 * trainer.set().train.cols as f64 * trainer.config().model.d_hid as f64
 }
 
 impl Observer for Watch {
@@ -122,7 +117,11 @@ impl Observer for Watch {
         if let Some(board) = &mut self.board {
             board.epoch(measures)?;
         }
-        self.log.write(&Record::Epoch(measures.clone())).map_err(failed)
+        let record = Record::Epoch(measures.clone());
+        if self.json {
+            output::print_json(&serde_json::to_value(&record).map_err(failed)?)?;
+        }
+        self.log.write(&record).map_err(failed)
     }
 }
 
@@ -149,75 +148,4 @@ fn opening(trainer: &Trainer, dir: &Path) -> String {
         rayon::current_num_threads(),
         dir.display(),
     )
-}
-
-fn pictures(trainer: &Trainer, dir: &RunDir, log: &Path) -> Result {
-    let (config, set) = (trainer.config(), trainer.set());
-    let model = trainer.model()?;
-    let options = FilterOptions { image: set.train.image, ..FilterOptions::default() };
-    let sheet = FilterSheet::draw(&model.w_enc, model.d_in, model.d_hid, &options).map_err(failed)?;
-    sheet.save(&dir.file(FILTERS)).map_err(failed)?;
-    let records = metrics::read(log).map_err(failed)?.records;
-    let options = CurvesOptions {
-        title: format!("{}, {}-{}-{}", set.train.name, model.d_in, model.d_hid, model.d_in),
-        per: config.loss.convention.name().trim_start_matches("per_").to_owned(),
-        rho: (config.sparsity.kind == SparsityKind::Kl).then_some(config.sparsity.rho),
-    };
-    curves::save(&dir.file(CURVES), &records, &options).map_err(failed)
-}
-
-fn report(trainer: &mut Trainer, summary: &Summary, dir: &Path, files: &[&str], as_json: bool) -> Result {
-    let mut found: Vec<(&str, Evaluation)> = Vec::new();
-    for (name, part) in [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)] {
-        found.extend(trainer.evaluate(part)?.map(|evaluation| (name, evaluation)));
-    }
-    let set = trainer.set();
-    let peak = measures::peak(&set.preprocessing, set.train.range());
-    let judged = if set.test.rows > 0 { &set.test } else { &set.train };
-    let mean = mean_mse(&set.train.data, &judged.data, set.train.cols)?;
-    let judge = found.iter().find(|(name, _)| *name == "test").or(found.first());
-    if let Some((name, evaluation)) = judge.filter(|(_, evaluation)| evaluation.mse >= mean) {
-        output::say(&format!(
-            "warning: the MSE on {name}, {}, is not below that of the mean training row, {}: it takes more steps \
-             (train.epochs), larger ones (optimizer.lr) or a weaker penalty (sparsity.beta)",
-            measures::short(evaluation.mse),
-            measures::short(mean)
-        ));
-    }
-    if as_json {
-        let (backend, isa) = trainer.backend();
-        let mut object = json!({
-            "out": dir.display().to_string(),
-            "steps": summary.steps,
-            "epochs": summary.epochs,
-            "seconds": summary.seconds,
-            "samples_per_s": summary.samples_per_s,
-            "backend": backend.name(),
-            "isa": isa.name(),
-            "threads": rayon::current_num_threads(),
-            "d_in": set.train.cols,
-            "d_hid": trainer.config().model.d_hid,
-            "mean_mse": mean,
-            "files": files,
-        });
-        for (name, evaluation) in &found {
-            object[*name] = measures::to_json(evaluation, peak)?;
-        }
-        for absent in ["validation", "test"] {
-            if object.get(absent).is_none() {
-                object[absent] = Value::Null;
-            }
-        }
-        return output::print_json(&object);
-    }
-    let rows: Vec<(&str, &Evaluation)> = found.iter().map(|(name, evaluation)| (*name, evaluation)).collect();
-    let Summary { steps, epochs, seconds, samples_per_s, .. } = summary;
-    output::print(&format!(
-        "{steps} steps, {epochs} epochs, {seconds:.2} s, {samples_per_s:.0} samples/s\n{}MSE of the mean training row, on {}: {}\n{}: {}\n",
-        measures::table(&rows, peak)?,
-        if set.test.rows > 0 { "test" } else { "train" },
-        measures::short(mean),
-        dir.display(),
-        files.join(", "),
-    ))
 }

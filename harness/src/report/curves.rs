@@ -60,19 +60,22 @@ pub fn render(records: &[Record], options: &CurvesOptions) -> String {
     svg.finish()
 }
 
-/// The panels of [`render`] as documents of their own, each under its title, the legend first.
-pub fn documents(records: &[Record], options: &CurvesOptions) -> (String, Vec<(&'static str, String)>) {
+/// The panels of [`render`] as documents of their own, and the legend: a line's picture and its name.
+pub(super) fn documents(records: &[Record], options: &CurvesOptions) -> (Vec<(String, String)>, Vec<String>) {
     let run = Run::new(records);
     let panels = run.panels(options);
-    let mut key = Svg::new(560.0, 22.0, "Legend");
-    legend_at(&mut key, &roles(&panels), options.rho, (6.0, 11.0));
+    let key = roles(&panels).into_iter().map(|role| {
+        let mut svg = Svg::new(46.0, 14.0, "");
+        swatch(&mut svg, role, (6.0, 7.0));
+        (svg.finish(), role.label(options.rho))
+    });
     let documents = panels.iter().map(|panel| {
         let title = format!("{}, {} over training steps", panel.title, panel.y_title);
         let mut svg = Svg::new(480.0, 268.0, &title);
         panel.draw(&mut svg, Area { left: 78.0, top: 28.0, width: 388.0, height: 186.0 }, run.last_step);
-        (panel.title, svg.finish())
+        svg.finish()
     });
-    (key.finish(), documents.collect())
+    (key.collect(), documents.collect())
 }
 
 /// [`render`] into a file, whole or not at all.
@@ -152,8 +155,9 @@ impl<'a> Run<'a> {
             series.push(Series { role: Role::Target, points });
         }
         panels.push(Panel { title: "Mean activation", y_title: "mean of ρ̂".to_owned(), series });
-        let mut series = self.series(|m| m.lr, |_| None);
-        series.retain(|s| s.role == Role::Step);
+        let points = self.steps.iter().map(|m| (m.step as f64, clean(m.lr))).collect();
+        let lr = Series { role: Role::Epoch, points: decimate(points, MAX_POINTS) };
+        let series = Some(lr).filter(|lr| !lr.points.is_empty()).into_iter().collect();
         panels.push(Panel { title: "Learning rate", y_title: "learning rate".to_owned(), series });
         panels
     }
@@ -200,6 +204,15 @@ impl Role {
         }
     }
 
+    fn label(self, rho: Option<f64>) -> String {
+        match self {
+            Self::Step => "training, each step".to_owned(),
+            Self::Epoch => "training, epoch mean".to_owned(),
+            Self::Validation => "validation".to_owned(),
+            Self::Target => format!("target ρ = {}", rho.unwrap_or_default()),
+        }
+    }
+
     fn mark(self) -> Mark {
         match self {
             Self::Epoch => Mark::Circle,
@@ -211,22 +224,18 @@ impl Role {
 
 /// One line under the title, with what is there.
 fn legend(svg: &mut Svg, roles: &[Role], rho: Option<f64>) {
-    legend_at(svg, roles, rho, (LEFT[0], 56.0));
-}
-
-fn legend_at(svg: &mut Svg, roles: &[Role], rho: Option<f64>, (mut x, y): (f64, f64)) {
+    let (mut x, y) = (LEFT[0], 56.0);
     for &role in roles {
-        let label = match role {
-            Role::Step => "training, each step".to_owned(),
-            Role::Epoch => "training, epoch mean".to_owned(),
-            Role::Validation => "validation".to_owned(),
-            Role::Target => format!("target ρ = {}", rho.unwrap_or_default()),
-        };
-        svg.line((x, y), (x + 34.0, y), role.stroke());
-        plot::mark(svg, role.mark(), role.stroke().color, (x + 17.0, y));
+        let label = role.label(rho);
+        swatch(svg, role, (x, y));
         svg.text((x + 41.0, y + 4.2), 13.0, Anchor::Start, "", &label);
         x += 41.0 + 6.6 * label.chars().count() as f64 + 30.0;
     }
+}
+
+fn swatch(svg: &mut Svg, role: Role, (x, y): (f64, f64)) {
+    svg.line((x, y), (x + 34.0, y), role.stroke());
+    plot::mark(svg, role.mark(), role.stroke().color, (x + 17.0, y));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::filters::FilterSheet;
 use super::palette::Palette;
 use super::svg::Anchor;
 
-/// A figure is at least so many pixels wide where whole enlargements of its sheet allow.
+/// A figure is about so many pixels wide where whole enlargements of its sheet allow.
 const WIDTH: usize = 1000;
 /// Sizes in pixels before enlargement of the whole.
 const MARGIN: f64 = 14.0;
@@ -32,7 +32,7 @@ impl Figure<'_> {
     /// The picture.
     pub fn draw(&self) -> Canvas {
         let (sheet_h, sheet_w) = self.sheet.size;
-        let zoom = (WIDTH / sheet_w.max(1)).clamp(1, 4);
+        let zoom = (WIDTH as f64 / sheet_w.max(1) as f64).round().clamp(1.0, 4.0) as usize;
         let (sheet_h, sheet_w) = (sheet_h * zoom, sheet_w * zoom);
         // Text grows with the picture, so that it is readable where the picture is made to fit a page.
         let unit = (sheet_w as f64 / 560.0).clamp(1.4, 3.0);

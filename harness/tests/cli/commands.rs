@@ -1,16 +1,29 @@
 //! Every command does what its help says.
 
-use crate::common::{Sae, names, number};
+use crate::common::{Sae, number, run_names};
 use serde_json::Value;
 
-const FILES: [&str; 6] = ["cfg.json", "config.toml", "curves.svg", "filters.png", "metrics.jsonl", "model.safetensors"];
+const FILES: [&str; 10] = [
+    "cfg.json",
+    "config.toml",
+    "curves.svg",
+    "filters.png",
+    "metrics.jsonl",
+    "model.safetensors",
+    "reconstructions.png",
+    "report.html",
+    "rho_hat.svg",
+    "run.json",
+];
 
 #[test]
 fn train_leaves_a_run_and_eval_and_encode_take_it() {
     let sae = Sae::new();
     let trained = sae.json("train --model.d_hid 12 --train.epochs 3 --out run -q");
-    let left: Vec<String> = names(&sae.path("run")).into_iter().filter(|name| !name.contains("tfevents")).collect();
-    assert_eq!(left, FILES);
+    assert_eq!(run_names(&sae.path("run")), FILES);
+    let mut named: Vec<&str> = trained["files"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, FILES, "the summary names every file");
     assert_eq!((number(&trained, "epochs"), number(&trained, "steps")), (3.0, 18.0));
     // 1797 rows: a tenth, 180, to validate and to test, the rest in 6 batches of at most 256.
     assert_eq!(number(&trained["train"], "rows"), 1437.0);
@@ -119,9 +132,48 @@ fn progress_goes_to_stderr_a_line_an_epoch_and_quiet_silences_it() {
     let output = sae.run("train --train.epochs 3 --optimizer.lr 1e-2 --sparsity.kind none --out a");
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(err.lines().filter(|line| line.starts_with("epoch ")).count(), 3, "{err}");
-    assert!(!out.contains("epoch 1/") && out.contains("a: config.toml"), "{out}");
+    assert!(!out.contains("epoch 1/") && out.contains("Left in a:\n  config.toml"), "{out}");
     let output = sae.run("train --train.epochs 3 --optimizer.lr 1e-2 --sparsity.kind none --out b --quiet");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn the_summary_is_one_screen_of_80_columns() {
+    let sae = Sae::new();
+    let text = sae.done("train --train.epochs 2 --out run -q");
+    assert!(text.lines().count() <= 24, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    for part in ["samples/s", "GFLOP/s", "of peak", "validation", "test", "PSNR", "report.html", "run.json"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn json_is_a_line_an_epoch_and_one_that_sums_up() {
+    let sae = Sae::new();
+    let text = sae.done("train --train.epochs 3 --out run -q --json");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    let log = std::fs::read_to_string(sae.path("run/metrics.jsonl")).unwrap();
+    let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let epochs: Vec<&Value> = log.iter().filter(|line| line["kind"] == "epoch").collect();
+    assert_eq!(lines[..3].iter().collect::<Vec<_>>(), epochs, "the lines of the log");
+    assert_eq!((&lines[3]["kind"], number(&lines[3], "epochs")), (&"summary".into(), 3.0));
+    assert!(number(&lines[3], "fraction_of_peak") > 0.0);
+}
+
+#[test]
+fn shells_get_completions_and_man_a_page() {
+    let sae = Sae::new();
+    for (shell, part) in [("bash", "complete -F"), ("zsh", "#compdef sae"), ("fish", "complete -c sae")] {
+        let text = sae.done(&format!("completions {shell}"));
+        assert!(text.contains(part) && text.contains("report") && text.contains("quiet"), "{shell}: {text}");
+    }
+    sae.refused("completions bsh", &["unknown shell `bsh`", "did you mean `bash`?"]);
+    let page = sae.done("man");
+    assert!(page.contains(".TH sae") && page.contains("report") && page.contains("SAE_KERNELS_ISA"), "{page}");
+    assert!(sae.done("man train").contains("--train.epochs") || sae.done("man train").contains("train.epochs"));
+    sae.refused("man trian", &["unknown command `trian`", "did you mean `train`?"]);
 }
 
 #[test]
@@ -179,7 +231,7 @@ fn info_names_what_there_is_and_what_runs() {
 #[test]
 fn help_has_an_example_for_every_command() {
     let sae = Sae::new();
-    for command in ["train", "eval", "encode", "bench", "info"] {
+    for command in ["train", "eval", "encode", "bench", "report", "info", "completions", "man"] {
         let text = sae.done(&format!("{command} --help"));
         assert!(text.contains(&format!("Example:\n  sae {command}")), "{text}");
     }

@@ -1,0 +1,151 @@
+//! The end of `sae train`: what came out, in files, in words, or as JSON.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::args::TrainArgs;
+use super::run_dir::{CONFIG, METRICS};
+use super::{measures, output};
+use crate::error::{Error, Result};
+use crate::eval::baseline::mean_mse;
+use crate::model::Evaluation;
+use crate::model::file::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::report::pictures;
+use crate::report::record::{DataRecord, Machine, RUN_FILE, RunRecord};
+use crate::report::run::Run;
+use crate::train::{Part, Summary, Trainer};
+
+/// Evaluates the model of a run that is done, writes all that is left to write into `folder`, and says what came out.
+pub(super) fn run(trainer: &mut Trainer, folder: &Path, peak_gflops: f64, args: &TrainArgs) -> Result {
+    let summary = trainer.summary()?;
+    trainer.model()?.save(folder).map_err(failed)?;
+    let mut found: Vec<(&str, Evaluation)> = Vec::new();
+    for (name, part) in [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)] {
+        found.extend(trainer.evaluate(part)?.map(|evaluation| (name, evaluation)));
+    }
+    let set = trainer.set();
+    let peak = measures::peak(&set.preprocessing, set.train.range());
+    let mut results = Map::new();
+    for (name, evaluation) in &found {
+        results.insert((*name).to_owned(), measures::to_json(evaluation, peak)?);
+    }
+    let record = record(trainer, &summary, peak_gflops, results);
+    record.save(folder).map_err(failed)?;
+    let shown = Run::with_set(folder, trainer.config().clone(), Ok(set))?;
+    let mut files = vec![CONFIG, METRICS, WEIGHTS_FILE, CONFIG_FILE, RUN_FILE];
+    files.extend(pictures::save(&shown)?);
+    let judged = if set.test.rows > 0 { &set.test } else { &set.train };
+    let mean = mean_mse(&set.train.data, &judged.data, set.train.cols)?;
+    warn(&found, mean);
+    if args.json {
+        return output::print_json(&object(&record, trainer, folder, mean, &files));
+    }
+    let rows: Vec<(&str, &Evaluation)> = found.iter().map(|(name, evaluation)| (*name, evaluation)).collect();
+    let on = if set.test.rows > 0 { "test" } else { "train" };
+    output::print(&words(&record, &measures::table(&rows, peak)?, on, mean, folder, &files))
+}
+
+/// Operations of a step for each sample: five products.
+pub(super) fn flops_per_sample(trainer: &Trainer) -> f64 {
+    10.0 * trainer.set().train.cols as f64 * trainer.config().model.d_hid as f64
+}
+
+fn record(trainer: &Trainer, summary: &Summary, peak_gflops: f64, results: Map<String, Value>) -> RunRecord {
+    let (backend, isa) = trainer.backend();
+    RunRecord {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command(),
+        machine: Machine {
+            processor: crate::measure::processor(),
+            target: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            isa: isa.name().to_owned(),
+            backend: backend.name().to_owned(),
+            threads: rayon::current_num_threads(),
+            peak_gflops: Some(peak_gflops),
+        },
+        data: DataRecord::of(trainer.set()),
+        steps: summary.steps,
+        epochs: summary.epochs,
+        seconds: summary.seconds,
+        samples_per_s: summary.samples_per_s,
+        flops_per_sample: flops_per_sample(trainer),
+        phases: trainer.phases().into_iter().map(|(name, seconds)| (name.to_owned(), seconds)).collect(),
+        results,
+    }
+}
+
+/// The words of this process's command, the program by its name.
+fn command() -> Vec<String> {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("sae".to_owned()).chain(words).collect()
+}
+
+fn warn(found: &[(&str, Evaluation)], mean: f64) {
+    let judge = found.iter().find(|(name, _)| *name == "test").or(found.first());
+    if let Some((name, evaluation)) = judge.filter(|(_, evaluation)| evaluation.mse >= mean) {
+        output::say(&format!(
+            "warning: the MSE on {name}, {}, is not below that of the mean training row, {}: it takes more steps \
+             (train.epochs), larger ones (optimizer.lr) or a weaker penalty (sparsity.beta)",
+            measures::short(evaluation.mse),
+            measures::short(mean)
+        ));
+    }
+}
+
+fn object(record: &RunRecord, trainer: &Trainer, folder: &Path, mean: f64, files: &[&str]) -> Value {
+    let mut object = json!({
+        "kind": "summary",
+        "out": folder.display().to_string(),
+        "steps": record.steps,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+        "samples_per_s": record.samples_per_s,
+        "gflops": record.gflops(),
+        "peak_gflops": record.machine.peak_gflops,
+        "fraction_of_peak": record.fraction_of_peak(),
+        "backend": record.machine.backend,
+        "isa": record.machine.isa,
+        "threads": record.machine.threads,
+        "d_in": record.data.d_in,
+        "d_hid": trainer.config().model.d_hid,
+        "mean_mse": mean,
+        "files": files,
+    });
+    for part in ["train", "validation", "test"] {
+        object[part] = record.results.get(part).cloned().unwrap_or(Value::Null);
+    }
+    object
+}
+
+/// One screen, at most 80 columns wide.
+fn words(record: &RunRecord, table: &str, on: &str, mean: f64, folder: &Path, files: &[&str]) -> String {
+    let fraction = record.fraction_of_peak().map_or(String::new(), |f| format!(", {:.0}% of peak", 100.0 * f));
+    let mut text = format!(
+        "{} steps, {} epochs, {:.2} s, {:.0} samples/s, {:.1} GFLOP/s{fraction}\n\n{table}\n\
+         MSE of the mean training row, on {on}: {}\n\nLeft in {}:\n",
+        record.steps,
+        record.epochs,
+        record.seconds,
+        record.samples_per_s,
+        record.gflops(),
+        measures::short(mean),
+        folder.display(),
+    );
+    let mut line = String::from(" ");
+    for (i, name) in files.iter().enumerate() {
+        let end = if i + 1 < files.len() { "," } else { "" };
+        if line.len() + name.len() + 2 > 78 {
+            text += &line;
+            text.push('\n');
+            line = String::from(" ");
+        }
+        line += &format!(" {name}{end}");
+    }
+    text + &line + "\n"
+}
+
+/// An output that could not be written, after it could be at the start.
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(format!("cannot be written: {error}"))
+}
