@@ -41,14 +41,15 @@ fn ops() -> Vec<Op> {
     ops
 }
 
-/// A problem of at most this many multiply-adds, its numbers and the places of its operands.
+/// A problem, or a batch of them, its numbers and the places of its operands.
 fn problem(seed: u64, panel: usize) -> (Case, Data, Places) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let op = *ops().choose(&mut rng).unwrap();
     let [m, n, k] = match rng.random_range(0..32) {
-        0 => [rng.random_range(0..8), rng.random_range(0..40), rng.random_range(200..2100)],
+        0 => [rng.random_range(0..8), rng.random_range(0..20), rng.random_range(0..2100)],
         1 => [rng.random_range(0..100), rng.random_range(0..20), rng.random_range(0..20)],
-        _ => [rng.random_range(0..14), rng.random_range(0..70), rng.random_range(0..40)],
+        2..6 => [rng.random_range(0..14), rng.random_range(0..130), rng.random_range(0..40)],
+        _ => [rng.random_range(0..14), rng.random_range(0..36), rng.random_range(0..10)],
     };
     // A loss sums squares: those of longer chains would be rounded.
     let k = if matches!(op, Op::Decode { .. }) { k % 13 } else { k };

@@ -170,9 +170,12 @@ fn same<T: Real>(x: T, y: T) -> bool {
 
 /// Where in the slice the elements are, problem after problem, row after row.
 fn offsets(layout: Layout) -> impl Iterator<Item = usize> {
-    let (rows, cols) = (layout.rows(), layout.cols());
-    (0..layout.batch() * rows * cols).map(move |i| {
-        let (b, r, c) = (i / (rows * cols), i / cols % rows, i % cols);
-        b * layout.batch_stride() + layout.offset(r, c)
-    })
+    let (rows, cols, row_major) = (layout.rows(), layout.cols(), layout.is_row_major());
+    let in_row = move |start: usize, r: usize| {
+        let first = start + layout.offset(r, 0);
+        // Without a division where the columns are neighbours: large sweeps spend their time here.
+        (0..cols).map(move |c| if row_major { first + c } else { start + layout.offset(r, c) })
+    };
+    let in_problem = move |b: usize| (0..rows).flat_map(move |r| in_row(b * layout.batch_stride(), r));
+    (0..layout.batch()).flat_map(in_problem)
 }
