@@ -1,6 +1,6 @@
 //! `report.html`: one file that says what was trained on what, how it went and what came out, and needs no network.
 //!
-//! Each section is a room of its own; [`parts`] has what they share.
+//! Each section is a room of its own; `parts` has what they share.
 
 mod beside;
 mod comparison;
