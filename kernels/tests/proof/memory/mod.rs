@@ -108,6 +108,18 @@ fn sabotaged(list: &List, seed: u64, number: u64) -> Call {
     call
 }
 
+/// This program, to be started again: by cargo's runner where it is one for another processor.
+fn this_again() -> Command {
+    let program = std::env::current_exe().expect("this process has a file");
+    let of_this = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::vars().find(|(name, _)| name.starts_with(&of_this) && name.ends_with("_RUNNER"));
+    let Some((_, runner)) = runner else { return Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().expect("a runner has a name"));
+    command.args(words).arg(program);
+    command
+}
+
 /// Runs workers, one after the other, until the task is done.
 fn carry_out(mut task: Task, sabotage: Option<usize>) -> Outcome {
     let mut outcome = Outcome::default();
@@ -115,7 +127,7 @@ fn carry_out(mut task: Task, sabotage: Option<usize>) -> Outcome {
     loop {
         let Task { list: name, seed, first, count, step, .. } = task;
         let seconds = end.saturating_duration_since(Instant::now()).as_secs();
-        let mut command = Command::new(std::env::current_exe().expect("this process has a file"));
+        let mut command = this_again();
         command.args(["memory::worker", "--ignored", "--exact", "--nocapture", "--test-threads", "1"]);
         command.env(VARIABLE, format!("{name} {seed} {first} {count} {step} {seconds}"));
         match sabotage {
