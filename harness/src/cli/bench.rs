@@ -1,6 +1,5 @@
 //! `sae bench`: the speed of one operation against the processor's peak, in one run and on the same threads.
 
-mod bandwidth;
 mod phases;
 
 use sae_kernels::{Isa, backend, openblas_config};
@@ -9,8 +8,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::{measures, output, system};
 use crate::error::{Error, Result, excerpt, nearest};
-use crate::measure::{Op, Sizes, Timing, compare};
-use phases::Phases;
+use crate::measure::{Op, Phases, Sizes, Timing, compare};
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
 const MOST: usize = 1 << 28;
@@ -45,7 +43,7 @@ pub(super) fn run(args: BenchArgs) -> Result {
         return Err(Error::setting("--models", format!("operation `{}`", op.name()), "step, which alone has models"));
     }
     let kind = args.on.backend.parse()?;
-    let bytes = op.bytes(sizes).saturating_add(if args.phases { phases::bytes() } else { 0 });
+    let bytes = op.bytes(sizes).saturating_add(if args.phases { Phases::bytes() } else { 0 });
     crate::model::require_memory("sae bench", &format!("{} at this size", op.name()), bytes)?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
@@ -53,7 +51,7 @@ pub(super) fn run(args: BenchArgs) -> Result {
         let backend = backend(kind)?;
         if args.phases {
             let ran_on = backend.isa();
-            let (timing, phases) = phases::run(sizes, backend, isa, args.reps)?;
+            let (timing, phases) = Phases::measure(sizes, backend, isa, args.reps)?;
             return report(op, sizes, &args, ran_on, &timing, Some(&phases));
         }
         let mut operation = op.build(sizes, backend)?;
@@ -119,7 +117,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
         });
         if let Some(phases) = phases {
             object["bandwidth_gb_s"] = phases.bandwidth_gb_s().into();
-            object["phases"] = phases.to_json();
+            object["phases"] = phases::to_json(phases);
         }
         return output::print_json(&object);
     }
@@ -150,7 +148,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
         text += &format!("{blas}\n");
     }
     if let Some(phases) = phases {
-        text += &format!("\n{}", phases.table());
+        text += &format!("\n{}", phases::table(phases));
     }
     output::print(&text)
 }

@@ -1,13 +1,16 @@
 //! Speed: the operations on random data, timed beside the processor's peak, alone or against others in turn.
 
+mod bandwidth;
 mod operation;
+mod phases;
 mod processor;
 mod timed;
 mod timing;
 
-pub(crate) use operation::TimedStep;
-pub use operation::{Op, Operation, Sizes};
-pub use processor::processor;
-pub(crate) use timed::{Laps, Phase, Timed};
-pub(crate) use timing::median;
-pub use timing::{Call, Timing, compare, interleaved, peak_gflops};
+pub use bandwidth::Triad;
+pub use operation::{Op, Operation, Sizes, TimedStep};
+pub use phases::{PhaseRow, Phases};
+pub use processor::{family_and_model, processor};
+pub use timed::Phase;
+pub(crate) use timed::{Laps, Timed};
+pub use timing::{Lap, Repeat, Timing, compare, interleaved, median, peak_gflops};

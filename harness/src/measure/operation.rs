@@ -240,7 +240,7 @@ impl Backward {
 }
 
 /// Models with random weights, and a batch that all see: sigmoids, KL penalty, Adam, in panels of the backend's width.
-pub(crate) struct TimedStep {
+pub struct TimedStep {
     /// The models: all in one, in a backend that has batched products; elsewhere one in each.
     steps: Vec<BatchedStep>,
     x: Matrix,
@@ -249,9 +249,11 @@ pub(crate) struct TimedStep {
 }
 
 impl TimedStep {
+    /// As many models as the sizes say.
+    ///
     /// # Errors
     /// Those of layouts that do not fit in an address.
-    pub(crate) fn new(sizes: Sizes, backend: &dyn Backend) -> Result<Self> {
+    pub fn new(sizes: Sizes, backend: &dyn Backend) -> Result<Self> {
         let Sizes { batch, d_in, d_hid, models } = sizes;
         let panel = backend.panel();
         let mut random = Random { rng: rng(0, Stream::Noise), panel };
@@ -278,11 +280,26 @@ impl TimedStep {
         Ok(Self { steps, x, lr: vec![1e-4; together], reports: vec![StepReport::default(); together] })
     }
 
+    /// The batch, and the first model's weights, row-major.
+    pub fn start(&self) -> (Vec<f32>, Parameters) {
+        (self.x.to_row_major(), self.steps[0].weights(0))
+    }
+
+    /// The first model's configuration, and its learning rate.
+    pub fn config(&self) -> (&StepConfig, f32) {
+        (&self.steps[0].configs()[0], self.lr[0])
+    }
+
+    /// What the last step of the first model reported.
+    pub fn report(&self) -> &StepReport {
+        &self.reports[0]
+    }
+
     /// A step of every model.
     ///
     /// # Errors
     /// Those of the backend.
-    pub(crate) fn run(&mut self, backend: &mut dyn Backend) -> Result {
+    pub fn run(&mut self, backend: &mut dyn Backend) -> Result {
         for step in &mut self.steps {
             step.train_step(backend, self.x.view(), &self.lr, &mut self.reports)?;
         }

@@ -7,7 +7,7 @@ use sae_kernels::{Backend, BackendKind, Isa, MatRef};
 
 /// A part of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// G1 with its epilogue.
     Encode,
     /// Between encoder and decoder: mean activations, the penalty and its gradient.
@@ -27,7 +27,8 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 8] = [
+    /// Every part, in the order of a step.
+    pub const ALL: [Self; 8] = [
         Self::Encode,
         Self::Penalty,
         Self::Decode,
@@ -38,7 +39,8 @@ impl Phase {
         Self::Other,
     ];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Encode => "encode",
             Self::Penalty => "penalty",

@@ -37,42 +37,74 @@ pub struct Timing {
     pub best_peak_gflops: f64,
 }
 
-/// A call that is timed. It returns the operations it did where it counts them itself.
-pub type Call<'a> = &'a mut dyn FnMut() -> Result<Option<f64>>;
+/// Something that is timed, again and again.
+pub trait Repeat {
+    /// Makes that many calls.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    fn repeat(&mut self, calls: u64) -> Result<Lap>;
+
+    /// Seconds that a timed repetition lasts at least where several take turns.
+    fn shortest(&self) -> f64 {
+        SHORTEST_OF_MANY
+    }
+}
+
+/// Some calls, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Lap {
+    /// How long they took.
+    pub seconds: f64,
+    /// Operations of a call, where it counts them itself.
+    pub flops: Option<f64>,
+}
+
+/// Calls of a function in this process. It returns the operations it did where it counts them itself.
+impl<F: FnMut() -> Result<Option<f64>>> Repeat for F {
+    fn repeat(&mut self, calls: u64) -> Result<Lap> {
+        let mut flops = None;
+        let start = Instant::now();
+        for _ in 0..calls {
+            flops = self()?;
+        }
+        Ok(Lap { seconds: start.elapsed().as_secs_f64(), flops })
+    }
+}
 
 /// Times `reps` repetitions of `call`, each after one of the peak loop on all threads of the pool.
 ///
 /// # Errors
 /// Those of `call`, and [`Error::Failed`] where the clock stands still.
-pub fn compare(isa: Isa, reps: usize, call: Call<'_>) -> Result<Timing> {
+pub fn compare(isa: Isa, reps: usize, call: &mut dyn Repeat) -> Result<Timing> {
     Ok(interleaved(isa, reps, &mut [call])?.remove(0))
 }
 
 /// Times `reps` rounds, in each of which the peak loop runs on all threads of the pool, and then a repetition of every
-/// call, in turn. Where there are several, each rests first, and a short one has an untimed call.
+/// entrant, in turn. Where there are several, each rests first, and a short one has an untimed call.
 ///
 /// # Errors
 /// Those of the calls, and [`Error::Failed`] where the clock stands still.
-pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<Timing>> {
-    let count = calls.len();
-    let shortest = if count > 1 { SHORTEST_OF_MANY } else { SHORTEST };
-    let mut flops = vec![None; count];
-    let mut repeat = |i: usize, times: u64| -> Result<f64> {
-        let start = Instant::now();
-        for _ in 0..times {
-            flops[i] = calls[i]()?;
-        }
-        Ok(start.elapsed().as_secs_f64())
+pub fn interleaved(isa: Isa, reps: usize, entrants: &mut [&mut dyn Repeat]) -> Result<Vec<Timing>> {
+    let alone = entrants.len() < 2;
+    let shortest: Vec<f64> = entrants.iter().map(|e| if alone { SHORTEST } else { e.shortest() }).collect();
+    let of_peak = if alone { SHORTEST } else { SHORTEST_OF_MANY };
+    let rest = if alone { Duration::ZERO } else { REST };
+    let mut flops = vec![None; entrants.len()];
+    let mut repeat = |i: usize, calls: u64| -> Result<f64> {
+        let lap = entrants[i].repeat(calls)?;
+        flops[i] = lap.flops;
+        Ok(lap.seconds)
     };
-    let mut times = (0..count).map(|i| calibrate(shortest, &mut |n| repeat(i, n))).collect::<Result<Vec<u64>>>()?;
-    let rest = if times.len() > 1 { REST } else { Duration::ZERO };
-    let mut long = vec![times.len() < 2; times.len()];
-    let mut rounds = calibrate(shortest, &mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
+    let calibrated = shortest.iter().enumerate().map(|(i, &shortest)| calibrate(shortest, &mut |n| repeat(i, n)));
+    let mut times = calibrated.collect::<Result<Vec<u64>>>()?;
+    let mut long = vec![alone; times.len()];
+    let mut rounds = calibrate(of_peak, &mut |rounds| peak(isa, rounds).map(|(seconds, _)| seconds))?;
     let mut seconds = vec![Vec::with_capacity(reps); times.len()];
     let mut rates = Vec::with_capacity(reps);
     while rates.len() < reps {
         sleep(rest);
-        if count > 1 {
+        if !alone {
             peak(isa, rounds)?;
         }
         let (took, done) = peak(isa, rounds)?;
@@ -85,9 +117,10 @@ pub fn interleaved(isa: Isa, reps: usize, calls: &mut [Call<'_>]) -> Result<Vec<
             round.push(repeat(i, n)?);
         }
         // Calibrated while something else had the processor: begin again with more calls.
-        let again = times.iter().zip(&round).map(|(&n, &took)| longer(n, took, shortest)).collect::<Vec<_>>();
-        if again != times || longer(rounds, took, shortest) != rounds {
-            (times, rounds) = (again, longer(rounds, took, shortest));
+        let again = times.iter().zip(&round).zip(&shortest).map(|((&n, &took), &shortest)| longer(n, took, shortest));
+        let again: Vec<u64> = again.collect();
+        if again != times || longer(rounds, took, of_peak) != rounds {
+            (times, rounds) = (again, longer(rounds, took, of_peak));
             seconds.iter_mut().for_each(Vec::clear);
             rates.clear();
             continue;
@@ -168,7 +201,7 @@ pub fn peak_gflops(isa: Isa) -> Result<f64> {
 }
 
 /// The middle one, or the mean of the two middle ones.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let n = values.len();
     match n {

@@ -12,7 +12,8 @@ const LEAST: usize = 16 << 20;
 const PART: usize = 1 << 16;
 
 /// Three arrays for `a = b + s·c`, each as large as the last-level cache, so that none is left there when its turn comes.
-pub(super) struct Triad {
+#[derive(Clone, Debug)]
+pub struct Triad {
     a: Vec<f32>,
     b: Vec<f32>,
     c: Vec<f32>,
@@ -25,18 +26,20 @@ impl Triad {
     }
 
     /// Bytes of all three arrays.
-    pub(super) fn bytes() -> u128 {
+    pub fn bytes() -> u128 {
         (3 * Self::len() * size_of::<f32>()) as u128
     }
 
-    pub(super) fn new() -> Self {
+    /// Arrays of numbers that are not zero.
+    #[expect(clippy::new_without_default, reason = "as large as a cache: made on purpose")]
+    pub fn new() -> Self {
         let len = Self::len();
         Self { a: vec![0.5; len], b: vec![1.0; len], c: vec![2.0; len] }
     }
 
     /// Bytes a second of one pass on every thread of the pool: those read and written, each array once. That the
     /// processor may read what it is about to overwrite is not counted, here as in the phases.
-    pub(super) fn run(&mut self) -> f64 {
+    pub fn run(&mut self) -> f64 {
         let s = black_box(0.5);
         let start = Instant::now();
         let parts = self.b.par_chunks(PART).zip(self.c.par_chunks(PART));
