@@ -4,7 +4,7 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test soak bench asm-check results ulp example fmt lint doc clean
+.PHONY: help train test soak bench asm-check results compare ulp example fmt lint doc clean
 
 help:
 	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench      kernels and training steps on every backend (minutes)'
 	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
 	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
+	@echo 'make compare    the training step beside PyTorch and JAX, installed by pip: the same folder (minutes)'
 	@echo 'make ulp        the elementary functions over all 2^32 inputs (minutes)'
 	@echo 'make example    the kernels inside somebody else'"'"'s trainer'
 	@echo 'make fmt        format'
@@ -36,11 +37,16 @@ bench:
 asm-check:
 	scripts/asm-check
 
-# PARTS: gemm encode step odd growth. CBLAS: paths of libraries with the C interface of BLAS.
-PARTS ?= gemm encode step odd growth
+# PARTS: gemm encode step phases odd growth. CBLAS: paths of libraries with the C interface of BLAS; those that
+# `make compare` has installed where none is named.
+PARTS ?= gemm encode step phases odd growth
+CBLAS ?= $(shell scripts/compare libraries)
 results:
 	$(CARGO) build --release -q -p sae-compare $(OPENBLAS)
-	for part in $(PARTS); do $${CARGO_TARGET_DIR:-target}/release/sae-compare --part $$part $(CBLAS:%=--cblas %) || exit 1; done
+	$${CARGO_TARGET_DIR:-target}/release/sae-compare $(PARTS:%=--part %) $(CBLAS:%=--cblas %)
+
+compare:
+	scripts/compare
 
 ulp:
 	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture --test-threads 1

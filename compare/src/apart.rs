@@ -15,8 +15,10 @@ use crate::contender::{Contender, FUSED};
 use crate::parts::{Part, Race};
 use crate::record::{self, Row};
 
-/// What no race takes that goes on at all.
-const LONGEST: Duration = Duration::from_secs(240);
+/// What no race takes that goes on at all; compilers run in some.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How long threads of Intel's OpenMP look out for work, in ms: less than the others' rest before their turns.
+const BLOCKTIME: &str = "20";
 
 /// How often a race is held at most while other work takes the processor.
 const ATTEMPTS: u32 = 3;
@@ -41,6 +43,10 @@ impl Apart<'_> {
         for path in &self.args.cblas {
             command.arg("--cblas").arg(path);
         }
+        if let Some(python) = &self.args.python {
+            command.arg("--python").arg(python);
+        }
+        command.env("KMP_BLOCKTIME", BLOCKTIME);
         command.args(["--only", if names.is_empty() { FUSED.to_owned() } else { names.join(",") }.as_str()]);
         command.stderr(if quiet { Stdio::null() } else { Stdio::inherit() });
         let mut child = command.stdout(Stdio::piped()).spawn().context("this program cannot run itself")?;
@@ -71,9 +77,8 @@ impl Apart<'_> {
 /// # Errors
 /// Where the race fails for a reason that is no single contender's.
 pub(crate) fn hold(apart: &Apart<'_>, commit: &str) -> Result<Vec<Row>> {
-    let own = [Contender::Fused, Contender::FusedAvx2];
-    let peers = apart.race.contenders.iter().filter(|contender| !own.contains(contender));
-    let names: Vec<String> = peers.map(Contender::name).collect();
+    let peers: Vec<&Contender> = apart.race.contenders.iter().filter(|contender| !contender.is_ours()).collect();
+    let names: Vec<String> = peers.iter().map(|peer| peer.name()).collect();
     for attempt in 1.. {
         match apart.run(&names, false)? {
             Some(rows) if attempt < ATTEMPTS && rows.iter().any(Row::is_disturbed) => eprintln!("disturbed: once more"),
@@ -82,11 +87,12 @@ pub(crate) fn hold(apart: &Apart<'_>, commit: &str) -> Result<Vec<Row>> {
         }
     }
     // Who crashes may do so only now and then: guilty is whose absence lets the others finish.
-    for name in &names {
-        let others: Vec<String> = names.iter().filter(|other| *other != name).cloned().collect();
+    for peer in peers {
+        let name = peer.name();
+        let others: Vec<String> = names.iter().filter(|other| **other != name).cloned().collect();
         if let Some(mut rows) = apart.run(&others, false)? {
             eprintln!("{name}: its process ended before its work did");
-            rows.push(Row::crashed(apart.part, apart.race, name.clone(), apart.args.reps, commit));
+            rows.push(Row::failed(apart.part, apart.race, peer, apart.args.reps, commit));
             return Ok(rows);
         }
     }

@@ -41,7 +41,7 @@ enum Threads {
     Fixed,
 }
 
-/// `cblas_sgemm` of a library with 32-bit indices.
+/// `cblas_sgemm` of a library with 32-bit indices; `scipy_cblas_sgemm` of an OpenBLAS as SciPy packages it.
 pub(crate) struct Cblas {
     sgemm: CblasSgemm,
     threads: Threads,
@@ -60,12 +60,15 @@ impl Cblas {
         let library = open(path).with_context(|| format!("--cblas: {shown} cannot be loaded"))?;
         // SAFETY: the functions have the types that the interface of BLAS, and the manuals of OpenBLAS, MKL and BLIS, give them.
         unsafe {
-            let Ok(sgemm) = library.get::<CblasSgemm>(b"cblas_sgemm\0").map(|f| *f) else {
+            let found = |name: &[u8]| library.get::<CblasSgemm>(name).map(|f| *f);
+            let Ok(sgemm) = found(b"cblas_sgemm\0").or_else(|_| found(b"scipy_cblas_sgemm\0")) else {
                 bail!(
                     "--cblas: {shown} has no function `cblas_sgemm`, expected a library with the C interface of BLAS"
                 );
             };
             let threads = if let Ok(set) = library.get::<SetThreads>(b"openblas_set_num_threads\0") {
+                Threads::Int(*set)
+            } else if let Ok(set) = library.get::<SetThreads>(b"scipy_openblas_set_num_threads\0") {
                 Threads::Int(*set)
             } else if let Ok(set) = library.get::<SetThreads>(b"MKL_Set_Num_Threads\0") {
                 Threads::Int(*set)
@@ -102,7 +105,7 @@ fn open(path: &Path) -> Result<Library, libloading::Error> {
 unsafe fn build(library: &Library) -> Option<String> {
     // SAFETY: the caller's; the strings are static, and MKL's ends within the buffer.
     unsafe {
-        for name in [&b"openblas_get_config\0"[..], b"bli_info_get_version_str\0"] {
+        for name in [&b"openblas_get_config\0"[..], b"scipy_openblas_get_config\0", b"bli_info_get_version_str\0"] {
             if let Ok(text) = library.get::<unsafe extern "C" fn() -> *const c_char>(name) {
                 return Some(CStr::from_ptr(text()).to_string_lossy().into_owned());
             }

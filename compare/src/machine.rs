@@ -2,9 +2,18 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use anyhow::Result;
 use sae_kernels::{Isa, openblas_config};
+
+use crate::Args;
+use crate::cblas::Cblas;
+use crate::frameworks::versions;
+
+/// The file's name.
+pub(crate) const FILE: &str = "machine.txt";
 
 /// The other libraries whose versions are recorded.
 const CRATES: [&str; 7] = ["faer", "private-gemm-x86", "gemm", "gemmkit", "matrixmultiply", "openblas-src", "rayon"];
@@ -43,10 +52,24 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (400 * cycle + year + i64::from(month < 3), month, day)
 }
 
-/// The processor's name as a folder's.
+/// The processor's name, with its family and model where it has such: some processors of one name differ by these alone.
+fn processor() -> String {
+    let name = sae_harness::measure::processor();
+    match sae_harness::measure::family_and_model() {
+        Some((family, model)) => format!("{name}, family {family}, model {model}"),
+        None => name,
+    }
+}
+
+/// The same as a folder's name.
 pub(crate) fn slug() -> String {
+    slug_of(&processor())
+}
+
+fn slug_of(processor: &str) -> String {
+    let processor = processor.replace(", family ", " family").replace(", model ", " model");
     let mut slug = String::new();
-    for c in sae_harness::measure::processor().chars() {
+    for c in processor.chars() {
         match c.is_ascii_alphanumeric() {
             true => slug.push(c.to_ascii_lowercase()),
             false if !slug.ends_with('-') => slug.push('-'),
@@ -78,13 +101,25 @@ fn version(name: &str) -> Option<&'static str> {
     rest.split('"').next()
 }
 
-/// All of it; `cblas` is what loaded libraries said of themselves.
-pub(crate) fn describe(date: &str, commit: &str, cblas: &[String]) -> String {
+/// All of it. Of libraries and frameworks that take no part now, what an earlier part left in the folder.
+///
+/// # Errors
+/// Where a library cannot be loaded.
+pub(crate) fn describe(commit: &str, args: &Args, folder: &Path) -> Result<String> {
+    let old = fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    let kept = |kind: &str| -> Vec<String> {
+        old.lines().filter_map(|line| line.strip_prefix(kind)?.strip_prefix(": ")).map(str::to_owned).collect()
+    };
+    let mut cblas = args.cblas.iter().map(|path| Ok(Cblas::load(path)?.1)).collect::<Result<Vec<_>>>()?;
+    if cblas.is_empty() {
+        cblas = kept("cblas");
+    }
+    let python = args.python.as_deref().map_or_else(|| kept("python"), versions);
     let mut text = String::new();
     let mut line = |name: &str, value: &str| writeln!(text, "{name}: {value}").expect("a String takes it");
-    line("date", date);
+    line("date", &date());
     line("commit", commit);
-    line("processor", &sae_harness::measure::processor());
+    line("processor", &processor());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     line("cores", &cores.to_string());
     for cache in caches() {
@@ -111,9 +146,12 @@ pub(crate) fn describe(date: &str, commit: &str, cblas: &[String]) -> String {
         line("openblas", config.trim());
     }
     for library in cblas {
-        line("cblas", library);
+        line("cblas", &library);
     }
-    text
+    for version in python {
+        line("python", &version);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -126,6 +164,12 @@ mod tests {
         assert_eq!(civil(-1), (1969, 12, 31));
         assert_eq!(civil(11_016), (2000, 2, 29));
         assert_eq!(civil(20_777), (2026, 11, 20));
+    }
+
+    #[test]
+    fn processors_of_one_name_have_folders_of_their_own() {
+        assert_eq!(slug_of("AMD EPYC, family 25, model 17"), "amd-epyc-family25-model17");
+        assert_eq!(slug_of("Intel(R) Xeon(R) CPU @ 2.10GHz"), "intel-r-xeon-r-cpu-2-10ghz");
     }
 
     #[test]

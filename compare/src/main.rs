@@ -7,9 +7,12 @@
 mod apart;
 mod cblas;
 mod chart;
+mod cold;
 mod contender;
+mod frameworks;
 mod machine;
 mod parts;
+mod phases;
 mod plain;
 mod plots;
 mod products;
@@ -23,13 +26,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
-use sae_harness::measure::{Call, interleaved};
+use clap::{Parser, ValueEnum};
+use sae_harness::measure::{Repeat, interleaved};
 use sae_kernels::Isa;
 
 use apart::Apart;
-use cblas::Cblas;
 use contender::{Contender, Work};
+use frameworks::Start;
 use parts::{Part, Race, races};
 use record::Row;
 
@@ -37,7 +40,7 @@ use record::Row;
 #[derive(Debug, Parser)]
 #[command(name = "sae-compare", version)]
 struct Args {
-    /// What to measure; all of it where none is named. The parts add up in the folder.
+    /// What to measure; where none is named, all of it, frameworks with --python only. The parts add up in the folder.
     #[arg(long, value_enum)]
     part: Vec<Part>,
     /// Where the results go, instead of results/PROCESSOR/DATE.
@@ -52,8 +55,11 @@ struct Args {
     /// A library with the C interface of BLAS and 32-bit indices, to stand in the same tables.
     #[arg(long)]
     cblas: Vec<PathBuf>,
-    /// Contenders to run beside the fused kernels, by name; where none is named, all but faer, whose products have been
-    /// seen to be wrong on a processor. Each is checked on small products first.
+    /// A Python with PyTorch and JAX, for the part `frameworks`.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Contenders to run beside the fused kernels, by name, instead of all whose products are right: each is checked on
+    /// small ones first.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One race of one part, by its number from 0, its rows on stdout: what this command runs itself for each race.
@@ -89,40 +95,37 @@ fn run(args: Args) -> Result<()> {
     threads.sort_unstable();
     threads.dedup();
     ensure!(threads.iter().all(|t| (1..=4096).contains(t)), "--threads: {threads:?}, expected 1 to 4096");
-    let date = machine::date();
     ensure!(args.race.is_none() || args.part.len() == 1, "--race: expected one --part that it is of");
-    let out = args.out.clone().unwrap_or_else(|| Path::new("results").join(machine::slug()).join(&date));
+    let out = args.out.clone().unwrap_or_else(|| Path::new("results").join(machine::slug()).join(machine::date()));
     if args.race.is_none() {
         fs::create_dir_all(&out).with_context(|| format!("{}", out.display()))?;
     }
 
     if !args.render {
         let commit = machine::commit();
-        let builds = args.cblas.iter().map(|path| Ok(Cblas::load(path)?.1)).collect::<Result<Vec<_>>>()?;
-        let all = [Part::Gemm, Part::Encode, Part::Step, Part::Odd, Part::Growth];
-        let wanted = if args.part.is_empty() { all.to_vec() } else { args.part.clone() };
-        let mut everybody = Contender::all(&args.cblas);
-        let names: Vec<String> = everybody.iter().map(Contender::name).collect();
-        for name in &args.only {
-            ensure!(names.contains(name), "--only: `{name}`, expected names among: {}", names.join(", "));
-        }
-        everybody.retain(|c| match c {
-            Contender::Fused => true,
-            Contender::Faer if args.only.is_empty() => false,
-            _ => args.only.is_empty() || args.only.contains(&c.name()),
-        });
-        if args.race.is_none() {
-            for contender in &everybody {
-                if let Some(error) = contender.first_error()? {
-                    bail!("{}: wrong on this machine: {error}", contender.name());
-                }
+        let wanted = match (&args.part[..], &args.python) {
+            ([], None) => Part::value_variants().iter().copied().filter(|part| *part != Part::Frameworks).collect(),
+            ([], Some(_)) => Part::value_variants().to_vec(),
+            (parts, python) => {
+                let lacks = parts.contains(&Part::Frameworks) && python.is_none();
+                ensure!(!lacks, "--part frameworks: expected --python, as `make compare` gives it");
+                parts.to_vec()
             }
-        }
+        };
+        let everybody = contenders(&args)?;
         for part in wanted {
+            if part == Part::Phases {
+                phases::measure(&out, &threads, args.reps)?;
+                continue;
+            }
             let mut rows = if args.race.is_some() { Vec::new() } else { record::read(&out)? };
             rows.retain(|row| row.part != part.name());
             for (index, race) in races(part, &threads, &everybody).into_iter().enumerate() {
                 if args.race.is_none_or(|wanted| wanted == index) {
+                    if let Err(error) = race.require_memory() {
+                        eprintln!("left out: {error}");
+                        continue;
+                    }
                     rows.extend(match args.race {
                         Some(_) => hold(part, &race, args.reps, &commit)?,
                         None => {
@@ -131,7 +134,7 @@ fn run(args: Args) -> Result<()> {
                     });
                 }
                 if args.race.is_none() {
-                    rows.sort_by_key(|row| all.iter().position(|part| part.name() == row.part));
+                    rows.sort_by_key(|row| Part::value_variants().iter().position(|part| part.name() == row.part));
                     record::write(&out, &rows)?;
                 }
             }
@@ -140,7 +143,7 @@ fn run(args: Args) -> Result<()> {
                 return Ok(());
             }
         }
-        sae_harness::atomic::write(&out.join("machine.txt"), machine::describe(&date, &commit, &builds).as_bytes())?;
+        sae_harness::atomic::write(&out.join(machine::FILE), machine::describe(&commit, &args, &out)?.as_bytes())?;
     }
     let rows = record::read(&out)?;
     ensure!(!rows.is_empty(), "{}: no results, expected some to write tables of", out.join(record::FILE).display());
@@ -150,27 +153,63 @@ fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Who takes part, checked. In the process of a race, who was checked already.
+fn contenders(args: &Args) -> Result<Vec<Contender>> {
+    let mut everybody = Contender::all(&args.cblas, args.python.as_deref());
+    let names: Vec<String> = everybody.iter().map(Contender::name).collect();
+    for name in &args.only {
+        ensure!(names.contains(name), "--only: `{name}`, expected names among: {}", names.join(", "));
+    }
+    everybody.retain(|c| *c == Contender::Fused || args.only.is_empty() || args.only.contains(&c.name()));
+    if args.race.is_some() {
+        return Ok(everybody);
+    }
+    let mut right = Vec::new();
+    for contender in everybody {
+        let name = contender.name();
+        match contender.first_error()? {
+            None => right.push(contender),
+            Some(error) if args.only.is_empty() => eprintln!("{name}: left out, wrong on this machine: {error}"),
+            Some(error) => bail!("{name}: wrong on this machine: {error}"),
+        }
+    }
+    Ok(right)
+}
+
 /// Measures a race: one row a contender.
 fn hold(part: Part, race: &Race, reps: usize, commit: &str) -> Result<Vec<Row>> {
     let Race { op, sizes, threads, contenders } = race;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(*threads).build()?;
-    let bytes = op.bytes(*sizes).saturating_mul(contenders.len() as u128);
-    let what = format!("{} at this size, for {} contenders", op.name(), contenders.len());
-    sae_harness::model::require_memory("sae-compare", &what, bytes)?;
-    let rows: Vec<Row> = pool.install(|| {
+    let mut rows: Vec<Row> = Vec::new();
+    pool.install(|| {
         let isa = Isa::detect()?;
-        let mut works =
-            contenders.iter().map(|contender| contender.build(*op, *sizes)).collect::<Result<Vec<Work>>>()?;
-        let isas: Vec<Isa> = works.iter().map(Work::isa).collect();
-        let mut runs: Vec<_> = works.iter_mut().map(|work| || work.run()).collect();
-        let mut calls: Vec<Call<'_>> = runs.iter_mut().map(|run| run as Call<'_>).collect();
-        let timings = interleaved(isa, reps, &mut calls)?;
-        let rows = contenders.iter().zip(isas).zip(&timings);
-        anyhow::Ok(
-            rows.map(|((who, isa), timing)| Row::new(part, race, who.name(), isa.name(), reps, timing, commit))
-                .collect(),
-        )
+        let frameworks = contenders.iter().any(|c| matches!(c, Contender::Framework(..)));
+        let start = if frameworks { Some(Start::new(*sizes)?) } else { None };
+        let mut works = Vec::new();
+        for contender in contenders {
+            match contender.build(*op, *sizes, start.as_ref()) {
+                Ok(work) => works.push((contender, work)),
+                Err(error) if matches!(contender, Contender::Framework(..)) => {
+                    eprintln!("{error:#}");
+                    rows.push(Row::failed(part, race, contender, reps, commit));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        drop(start);
+        let mut entrants: Vec<&mut dyn Repeat> = works.iter_mut().map(|(_, work)| work as &mut dyn Repeat).collect();
+        let timings = interleaved(isa, reps, &mut entrants)?;
+        for ((contender, work), timing) in works.iter().zip(&timings) {
+            let mut row = Row::new(part, race, contender, work.isa(), reps, timing, commit);
+            if let Work::Worker(worker) = work {
+                row.loss_difference = Some(record::round(worker.loss_difference));
+                row.idle_cpu_ms = Some(record::round(1e3 * worker.idle_cpu));
+            }
+            rows.push(row);
+        }
+        anyhow::Ok(())
     })?;
+    rows.sort_by_key(|row| contenders.iter().position(|contender| contender.name() == row.contender));
     for row in &rows {
         eprintln!(
             "{:7} {:24} {:5} x {:5} x {:5}, {} threads: {:9.4} ms {:7.2} GFLOP/s {:5.1}% of peak",

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use sae_harness::measure::{Op, Sizes};
 
 use crate::contender::Contender;
+use crate::frameworks::Framework;
 
 /// A part of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -14,10 +15,14 @@ pub(crate) enum Part {
     Encode,
     /// The whole training step.
     Step,
+    /// Where the time of the fused training step goes.
+    Phases,
     /// Training steps of odd shapes, by the fused kernels alone.
     Odd,
-    /// Training steps by batch, width and threads.
+    /// Training steps by batch, width and threads, with warm and cold caches, up to weights of several GB.
     Growth,
+    /// The training step beside PyTorch's and JAX's.
+    Frameworks,
 }
 
 impl Part {
@@ -26,8 +31,10 @@ impl Part {
             Self::Gemm => "gemm",
             Self::Encode => "encode",
             Self::Step => "step",
+            Self::Phases => "phases",
             Self::Odd => "odd",
             Self::Growth => "growth",
+            Self::Frameworks => "frameworks",
         }
     }
 }
@@ -41,8 +48,23 @@ pub(crate) struct Race {
     pub(crate) contenders: Vec<Contender>,
 }
 
+impl Race {
+    /// Whether there is memory for all of it, counted generously: everybody with operands of his own, and the weights once
+    /// more, row-major.
+    ///
+    /// # Errors
+    /// Where there is not.
+    pub(crate) fn require_memory(&self) -> sae_harness::Result {
+        let (op, Sizes { batch, d_in, d_hid }) = (self.op.name(), self.sizes);
+        let weights = 2 * size_of::<f32>() as u128 * d_in as u128 * d_hid as u128;
+        let bytes = self.op.bytes(self.sizes).saturating_mul(self.contenders.len() as u128).saturating_add(weights);
+        let what = format!("{op} of {batch} x {d_in} x {d_hid}, for {} contenders", self.contenders.len());
+        sae_harness::model::require_memory("sae-compare", &what, bytes)
+    }
+}
+
 /// The shapes of a step that the targets name.
-const STEPS: [[usize; 3]; 6] =
+pub(crate) const STEPS: [[usize; 3]; 6] =
     [[1024, 784, 4096], [4096, 768, 6144], [256, 784, 1024], [256, 784, 196], [64, 784, 196], [1000, 64, 25]];
 const ENCODES: [[usize; 3]; 3] = [[1024, 784, 4096], [256, 784, 1024], [256, 784, 196]];
 const GEMMS: [[usize; 3]; 5] =
@@ -54,12 +76,14 @@ const LONG: usize = 1 << 34;
 /// The races of a part, on the smallest and the largest of these numbers of threads, or on all of them.
 pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> Vec<Race> {
     let most = threads.iter().copied().max().unwrap_or(1);
-    let fused = || vec![Contender::Fused];
+    let (frameworks, libraries): (Vec<_>, Vec<_>) =
+        everybody.iter().cloned().partition(|c| matches!(c, Contender::Framework(..)));
     match part {
-        Part::Gemm => each(Op::Gemm, &GEMMS, threads, everybody),
-        Part::Encode => each(Op::Encode, &ENCODES, threads, everybody),
+        Part::Gemm => each(Op::Gemm, &GEMMS, threads, &libraries),
+        Part::Encode => each(Op::Encode, &ENCODES, threads, &libraries),
+        Part::Phases => Vec::new(),
         Part::Step => {
-            let mut races = each(Op::Step, &STEPS, threads, everybody);
+            let mut races = each(Op::Step, &STEPS, threads, &libraries);
             if sae_kernels::Isa::Avx2.is_available() {
                 for race in races.iter_mut().filter(|race| race.sizes.d_hid == 4096) {
                     race.contenders.insert(1, Contender::FusedAvx2);
@@ -67,18 +91,53 @@ pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> V
             }
             races
         }
-        Part::Odd => odd().into_iter().map(|shape| race(Op::Step, shape, most, fused())).collect(),
-        Part::Growth => {
-            let some = |c: &&Contender| !matches!(c, Contender::Plain(_) | Contender::Gemmkit);
-            let peers: Vec<Contender> = everybody.iter().filter(some).cloned().collect();
-            let powers = |from: usize, to: usize| (0..).map(move |i| from << (2 * i)).take_while(move |&v| v <= to);
-            let batches = powers(16, 1 << 14).map(|batch| race(Op::Step, [batch, 784, 1024], most, peers.clone()));
-            let widths = powers(64, 1 << 16).map(|d_hid| race(Op::Step, [256, 784, d_hid], most, peers.clone()));
-            let counts = (0..).map(|i| 1 << i).take_while(|&t| t < most).chain([most]);
-            let threads = counts.map(|t| race(Op::Step, [1024, 784, 4096], t, peers.clone()));
-            batches.chain(widths).chain(threads).collect()
+        Part::Odd => {
+            let shapes = odd();
+            let on = |&t: &usize| shapes.iter().map(move |&shape| race(Op::Step, shape, t, vec![Contender::Fused]));
+            threads.iter().flat_map(on).collect()
+        }
+        Part::Growth => growth(most, &libraries),
+        Part::Frameworks => {
+            let on = |t: usize| {
+                // In 16 bits, for information: on all threads only.
+                let some = |c: &Contender| t == most || !matches!(c, Contender::Framework(Framework::Bf16, _));
+                let others = frameworks.iter().filter(|c| some(c)).cloned();
+                std::iter::once(Contender::Fused).chain(others).collect::<Vec<_>>()
+            };
+            STEPS
+                .iter()
+                .flat_map(|&shape| threads.iter().map(move |&t| (shape, t)))
+                .map(|(shape, t)| race(Op::Step, shape, t, on(t)))
+                .collect()
         }
     }
+}
+
+/// The shape whose cost is followed over batches and widths, and the shapes over threads.
+pub(crate) const GROWN: [usize; 3] = [256, 784, 1024];
+pub(crate) const THREADED: [[usize; 3]; 2] = [[1024, 784, 4096], [256, 784, 196]];
+/// Weights of several GB: 1 GiB a matrix, seven of them with Adam's moments and the transposed copy.
+const HUGE: [usize; 3] = [256, 4096, 65536];
+
+fn growth(most: usize, libraries: &[Contender]) -> Vec<Race> {
+    let beside = libraries.iter().filter(|c| matches!(c, Contender::GemmCrate | Contender::Built(_)));
+    let everybody: Vec<Contender> =
+        [Contender::Fused, Contender::FusedCold].into_iter().chain(beside.cloned()).collect();
+    let [batch, d_in, d_hid] = GROWN;
+    let powers = |from: usize, to: usize| (0..).map(move |i| from << i).take_while(move |&v| v <= to);
+    let mut shapes: Vec<[usize; 3]> = powers(16, 1 << 14).map(|n| [n, d_in, d_hid]).collect();
+    shapes.extend(powers(64, 1 << 16).filter(|&h| h != d_hid).map(|h| [batch, d_in, h]));
+    let mut races: Vec<Race> = shapes.into_iter().map(|shape| race(Op::Step, shape, most, everybody.clone())).collect();
+    races.push(race(Op::Step, HUGE, most, vec![Contender::Fused]));
+    for shape in THREADED {
+        let mut counts: Vec<usize> = powers(1, 4 * most).chain([most]).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let mut contenders = vec![Contender::Fused];
+        contenders.extend(counts.into_iter().filter(|&t| t != most).map(Contender::FusedThreads));
+        races.push(race(Op::Step, shape, most, contenders));
+    }
+    races
 }
 
 fn race(op: Op, [batch, d_in, d_hid]: [usize; 3], threads: usize, contenders: Vec<Contender>) -> Race {
@@ -102,10 +161,25 @@ const ODD: [usize; 28] = [
     64, 65, 67, 96, 100, 127, 128, 129, 191, 255, 256, 257, 383, 401, 511, 512, 513, 641, 769, 1000, 1009, 1023, 1024,
     1025, 2039, 2047, 2048, 2049,
 ];
+/// Powers of two alone: rows and panels that all begin in the same set of a cache.
+const POWERS: [[usize; 3]; 12] = [
+    [64, 512, 512],
+    [128, 256, 512],
+    [256, 256, 256],
+    [256, 1024, 1024],
+    [512, 512, 512],
+    [512, 128, 4096],
+    [1024, 256, 1024],
+    [2048, 256, 512],
+    [4096, 128, 256],
+    [64, 4096, 1024],
+    [64, 1024, 4096],
+    [128, 8192, 256],
+];
 /// Multiply-adds of one product of a step: at least 100 MFLOP a step, and not for seconds.
 const ODD_WORK: std::ops::Range<usize> = 10_000_000..300_000_000;
 /// How many of the combinations are taken, evenly.
-const ODD_COUNT: usize = 160;
+const ODD_COUNT: usize = 140;
 /// One dimension far above the others.
 const SKINNY: [[usize; 3]; 9] = [
     [64, 64, 2503],
@@ -124,7 +198,7 @@ fn odd() -> Vec<[usize; 3]> {
     let shapes = ODD.iter().flat_map(|&n| ODD.iter().flat_map(move |&d| ODD.iter().map(move |&h| [n, d, h])));
     let all: Vec<_> = shapes.filter(|shape| ODD_WORK.contains(&shape.iter().product())).collect();
     let taken = (0..ODD_COUNT).map(|i| all[i * all.len() / ODD_COUNT]);
-    SKINNY.into_iter().chain(taken).collect()
+    SKINNY.into_iter().chain(POWERS).chain(taken).collect()
 }
 
 #[cfg(test)]
@@ -134,7 +208,7 @@ mod tests {
     #[test]
     fn odd_shapes_are_what_the_target_names() {
         let shapes = odd();
-        assert_eq!(shapes.len(), SKINNY.len() + ODD_COUNT);
+        assert_eq!(shapes.len(), SKINNY.len() + POWERS.len() + ODD_COUNT);
         for shape in shapes {
             assert!(shape.iter().all(|&d| d >= 64) && 10 * shape.iter().product::<usize>() >= 100_000_000, "{shape:?}");
         }
@@ -142,10 +216,13 @@ mod tests {
 
     #[test]
     fn every_part_has_races_and_the_fused_kernels_run_in_each() {
-        let everybody = Contender::all(&[]);
-        for part in Part::value_variants() {
+        let everybody = Contender::all(&[], Some(std::path::Path::new("python3")));
+        for part in Part::value_variants().iter().filter(|part| **part != Part::Phases) {
             let races = races(*part, &[1, 2], &everybody);
             assert!(!races.is_empty() && races.iter().all(|race| race.contenders[0] == Contender::Fused), "{part:?}");
+            let frameworks =
+                races.iter().flat_map(|race| &race.contenders).any(|c| matches!(c, Contender::Framework(..)));
+            assert_eq!(frameworks, *part == Part::Frameworks);
         }
     }
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use sae_harness::measure::Timing;
 use serde::{Deserialize, Serialize};
 
+use crate::contender::Contender;
+use crate::frameworks::Framework;
 use crate::parts::{Part, Race};
 
 /// The file's name.
@@ -35,20 +37,34 @@ pub(crate) struct Row {
     pub(crate) best_peak_gflops: f64,
     pub(crate) fraction_of_peak: f64,
     pub(crate) commit: String,
+    /// The largest relative difference of the first losses from ours, where they were held against each other.
+    #[serde(default)]
+    pub(crate) loss_difference: Option<f64>,
+    /// The most processor time that a process of its own took between two turns, in ms.
+    #[serde(default)]
+    pub(crate) idle_cpu_ms: Option<f64>,
 }
 
 impl Row {
-    pub(crate) fn new(part: Part, race: &Race, who: String, isa: &str, reps: usize, t: &Timing, commit: &str) -> Self {
+    pub(crate) fn new(
+        part: Part,
+        race: &Race,
+        who: &Contender,
+        isa: &str,
+        reps: usize,
+        t: &Timing,
+        commit: &str,
+    ) -> Self {
         let gflops = race.op.flops(race.sizes) / t.median / 1e9;
         Self {
             part: part.name().to_owned(),
             op: race.op.name().to_owned(),
-            contender: who,
+            contender: who.name(),
             isa: isa.to_owned(),
             batch: race.sizes.batch,
             d_in: race.sizes.d_in,
             d_hid: race.sizes.d_hid,
-            threads: race.threads,
+            threads: who.threads(race.threads),
             reps,
             calls_per_rep: t.calls,
             median_ms: round(t.median * 1e3),
@@ -58,11 +74,13 @@ impl Row {
             best_peak_gflops: round(t.best_peak_gflops),
             fraction_of_peak: round(gflops / t.peak_gflops),
             commit: commit.to_owned(),
+            loss_difference: None,
+            idle_cpu_ms: None,
         }
     }
 
-    /// Of a contender that ended its process instead of its work: no number in it.
-    pub(crate) fn crashed(part: Part, race: &Race, who: String, reps: usize, commit: &str) -> Self {
+    /// Of a contender that failed: no number in it.
+    pub(crate) fn failed(part: Part, race: &Race, who: &Contender, reps: usize, commit: &str) -> Self {
         let nan = f64::NAN;
         let timing = Timing { median: nan, min: nan, calls: 0, flops: None, peak_gflops: nan, best_peak_gflops: nan };
         Self::new(part, race, who, "", reps, &timing, commit)
@@ -75,7 +93,13 @@ impl Row {
 
     /// Whether other work took the processor: then the fraction of the peak says little.
     pub(crate) fn is_disturbed(&self) -> bool {
-        self.peak_gflops < DISTURBED * self.best_peak_gflops || self.fraction_of_peak > 1.0
+        let beyond = self.fraction_of_peak > 1.0 && self.is_comparable();
+        self.peak_gflops < DISTURBED * self.best_peak_gflops || beyond
+    }
+
+    /// Whether it computes what the others do: numbers of 16 bits have another peak.
+    pub(crate) fn is_comparable(&self) -> bool {
+        self.contender != Framework::Bf16.name()
     }
 
     pub(crate) fn shape(&self) -> [usize; 3] {
@@ -84,7 +108,7 @@ impl Row {
 }
 
 /// To five digits: more than repeats.
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }
 
