@@ -37,9 +37,9 @@ bench:
 asm-check:
 	scripts/asm-check
 
-# PARTS: gemm encode step phases odd growth. CBLAS: paths of libraries with the C interface of BLAS; those that
+# PARTS: gemm encode step batched phases odd growth. CBLAS: paths of libraries with the C interface of BLAS; those that
 # `make compare` has installed where none is named.
-PARTS ?= gemm encode step phases odd growth
+PARTS ?= gemm encode step batched phases odd growth
 CBLAS ?= $(shell scripts/compare libraries)
 results:
 	$(CARGO) build --release -q -p sae-compare $(OPENBLAS)

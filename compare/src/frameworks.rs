@@ -6,15 +6,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use sae_harness::Error;
-use sae_harness::measure::{Lap, Repeat, Sizes, step};
+use sae_harness::measure::{Lap, Repeat, Sizes, TimedStep};
 use sae_kernels::step::Penalty;
 use sae_kernels::{BackendKind, backend};
 use serde::Deserialize;
 
 /// Steps whose losses are held against ours.
 const FIRST: usize = 5;
-/// The learning rate of [`sae_harness::measure::Op::Step`].
-const LR: f32 = 1e-4;
 const WORKER: &str = include_str!("../python/worker.py");
 
 /// A step in a framework.
@@ -67,26 +65,26 @@ impl Start {
     /// Where the file system or the kernels refuse.
     pub(crate) fn new(sizes: Sizes) -> Result<Self> {
         let mut fused = backend(BackendKind::Fused)?;
-        let (mut step, x) = step(sizes, fused.panel())?;
+        let mut step = TimedStep::new(sizes, fused.as_ref())?;
+        let (x, weights) = step.start();
         let mut file = tempfile::Builder::new().prefix("sae-compare-").tempfile()?;
         {
-            let weights = step.weights();
             let mut out = BufWriter::new(file.as_file_mut());
-            for tensor in [&x.to_row_major(), &weights.w_enc, &weights.w_dec] {
-                for value in tensor {
-                    out.write_all(&value.to_le_bytes())?;
-                }
+            for value in [&x, &weights.w_enc, &weights.w_dec].into_iter().flatten() {
+                out.write_all(&value.to_le_bytes())?;
             }
             out.flush()?;
         }
-        let config = step.config();
+        let (config, lr) = step.config();
         let Penalty::Kl { rho, beta, .. } = config.penalty else { bail!("the measured step has a KL penalty") };
-        let options = [("--rho", rho), ("--beta", beta), ("--lr", LR), ("--decay", config.weight_decay)];
+        let options = [("--rho", rho), ("--beta", beta), ("--lr", lr), ("--decay", config.weight_decay)];
         // In decimal, as they were meant: 0.05, not the nearest number of 32 bits.
         let options = options.map(|(name, value)| (name, value.to_string().parse().unwrap_or(f64::NAN))).to_vec();
-        let losses = (0..FIRST)
-            .map(|_| Ok(step.train_step(fused.as_mut(), x.view(), LR)?.loss))
-            .collect::<Result<Vec<f64>>>()?;
+        let mut losses = Vec::new();
+        for _ in 0..FIRST {
+            step.run(fused.as_mut())?;
+            losses.push(step.report().loss);
+        }
         Ok(Self { file, sizes, losses, options })
     }
 
@@ -122,7 +120,7 @@ impl Worker {
     /// Where Python, the framework or the losses are not what is expected.
     pub(crate) fn start(python: &Path, framework: Framework, start: &Start) -> Result<Self> {
         let name = framework.name();
-        let Sizes { batch, d_in, d_hid } = start.sizes;
+        let Sizes { batch, d_in, d_hid, .. } = start.sizes;
         let mut command = Command::new(python);
         command.args(["-c", WORKER, name]).arg("--data").arg(start.path());
         let counts = [("--batch", batch), ("--d-in", d_in), ("--d-hid", d_hid), ("--first", FIRST)];
@@ -218,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_start_holds_the_batch_and_both_matrices() {
-        let start = Start::new(Sizes { batch: 3, d_in: 5, d_hid: 2 }).unwrap();
+        let start = Start::new(Sizes { batch: 3, d_in: 5, d_hid: 2, models: 1 }).unwrap();
         assert_eq!(std::fs::metadata(start.path()).unwrap().len(), 4 * (3 * 5 + 2 * 5 * 2));
         assert_eq!(start.losses.len(), FIRST);
         assert!(start.losses.windows(2).all(|pair| pair[1] < pair[0]), "{:?}", start.losses);
@@ -237,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_python_that_is_not_there_is_an_error() {
-        let start = Start::new(Sizes { batch: 3, d_in: 5, d_hid: 2 }).unwrap();
+        let start = Start::new(Sizes { batch: 3, d_in: 5, d_hid: 2, models: 1 }).unwrap();
         let error = Worker::start(Path::new("/no/such/python"), Framework::Jax, &start).err().unwrap();
         assert!(error.to_string().contains("--python: /no/such/python cannot be run"), "{error}");
     }

@@ -145,10 +145,11 @@ fn run(args: Args) -> Result<()> {
         }
         sae_harness::atomic::write(&out.join(machine::FILE), machine::describe(&commit, &args, &out)?.as_bytes())?;
     }
-    let rows = record::read(&out)?;
-    ensure!(!rows.is_empty(), "{}: no results, expected some to write tables of", out.join(record::FILE).display());
-    let plots = plots::write(&out, &rows)?;
-    sae_harness::atomic::write(&out.join("README.md"), tables::write(&out, &rows, &plots)?.as_bytes())?;
+    let (rows, phases) = (record::read(&out)?, phases::read(&out)?);
+    let measured = !rows.is_empty() || !phases.is_empty();
+    ensure!(measured, "{}: no results, expected some to write tables of", out.join(record::FILE).display());
+    let plots = plots::write(&out, &rows, &phases)?;
+    sae_harness::atomic::write(&out.join("README.md"), tables::write(&out, &rows, &phases, &plots)?.as_bytes())?;
     println!("{}", out.display());
     Ok(())
 }

@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Encode,
     /// The whole training step.
     Step,
+    /// A training step of several small models of one shape.
+    Batched,
     /// Where the time of the fused training step goes.
     Phases,
     /// Training steps of odd shapes, by the fused kernels alone.
@@ -31,6 +33,7 @@ impl Part {
             Self::Gemm => "gemm",
             Self::Encode => "encode",
             Self::Step => "step",
+            Self::Batched => "batched",
             Self::Phases => "phases",
             Self::Odd => "odd",
             Self::Growth => "growth",
@@ -55,7 +58,7 @@ impl Race {
     /// # Errors
     /// Where there is not.
     pub(crate) fn require_memory(&self) -> sae_harness::Result {
-        let (op, Sizes { batch, d_in, d_hid }) = (self.op.name(), self.sizes);
+        let (op, Sizes { batch, d_in, d_hid, .. }) = (self.op.name(), self.sizes);
         let weights = 2 * size_of::<f32>() as u128 * d_in as u128 * d_hid as u128;
         let bytes = self.op.bytes(self.sizes).saturating_mul(self.contenders.len() as u128).saturating_add(weights);
         let what = format!("{op} of {batch} x {d_in} x {d_hid}, for {} contenders", self.contenders.len());
@@ -66,6 +69,9 @@ impl Race {
 /// The shapes of a step that the targets name.
 pub(crate) const STEPS: [[usize; 3]; 6] =
     [[1024, 784, 4096], [4096, 768, 6144], [256, 784, 1024], [256, 784, 196], [64, 784, 196], [1000, 64, 25]];
+/// Models too small to keep a processor busy alone, and how many.
+pub(crate) const BATCHED: [usize; 3] = [256, 64, 100];
+pub(crate) const BATCHED_MODELS: usize = 16;
 const ENCODES: [[usize; 3]; 3] = [[1024, 784, 4096], [256, 784, 1024], [256, 784, 196]];
 const GEMMS: [[usize; 3]; 5] =
     [[2048, 2048, 2048], [1024, 784, 4096], [1024, 4096, 784], [256, 784, 1024], [256, 784, 196]];
@@ -89,6 +95,12 @@ pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> V
                     race.contenders.insert(1, Contender::FusedAvx2);
                 }
             }
+            races
+        }
+        Part::Batched => {
+            let able: Vec<_> = libraries.into_iter().filter(|c| !matches!(c, Contender::Plain(_))).collect();
+            let mut races = each(Op::Step, &[BATCHED], threads, &able);
+            races.iter_mut().for_each(|race| race.sizes.models = BATCHED_MODELS);
             races
         }
         Part::Odd => {

@@ -54,7 +54,7 @@ pub(crate) fn measure(folder: &Path, threads: &[usize], reps: usize) -> Result<(
     for &threads in threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         for [batch, d_in, d_hid] in STEPS {
-            let sizes = Sizes { batch, d_in, d_hid };
+            let sizes = Sizes { batch, d_in, d_hid, models: 1 };
             let avx2 = d_hid == 4096 && Isa::Avx2.is_available();
             for contender in [FUSED, FUSED_AVX2].into_iter().take(1 + usize::from(avx2)) {
                 let (timing, phases) = pool.install(|| {

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::chart::{Scale, Series, bars, curves};
-use crate::contender::FUSED;
+use crate::chart::{Scale, Series, bars, curves, layers, roofline};
+use crate::contender::{FUSED, FUSED_COLD};
+use crate::frameworks::Framework;
+use crate::parts::{GROWN, THREADED};
+use crate::phases::PhaseRow;
 use crate::record::Row;
 use crate::targets::{field, find};
 
@@ -27,35 +30,57 @@ const PEAK: Scale = Scale {
 ///
 /// # Errors
 /// Where the file system refuses.
-pub(crate) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Plot>> {
+pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow]) -> Result<Vec<Plot>> {
     let mut plots = Vec::new();
     let mut save = |file: String, title: String, svg: String| -> Result<()> {
         sae_harness::atomic::write(&folder.join(&file), svg.as_bytes())?;
         plots.push(Plot { title, file });
         Ok(())
     };
-    for (part, what) in [("step", "Training step"), ("encode", "Encode"), ("gemm", "Product of row-major matrices")] {
-        for threads in threads_of(rows, part) {
-            let Some((groups, series)) = by_shape(rows, part, threads, |row, _| row.fraction_of_peak) else { continue };
+    let measured = [
+        ("step", "Training step"),
+        ("encode", "Encode"),
+        ("gemm", "Product of row-major matrices"),
+        ("frameworks", "Training step beside PyTorch and JAX"),
+        ("batched", "Training step of 16 models"),
+    ];
+    for (part, what) in measured {
+        // Numbers of 16 bits have another peak.
+        let rows: Vec<Row> = rows.iter().filter(|row| row.part == part && row.is_comparable()).cloned().collect();
+        for threads in threads_of(&rows, part) {
+            let Some((groups, series)) = by_shape(&rows, part, threads, |row, _| row.fraction_of_peak) else {
+                continue;
+            };
             let title = format!("{what}, {}", plural(threads));
             save(format!("{part}-{threads}.svg"), title.clone(), bars(&title, PEAK, &groups, &series))?;
         }
     }
-    for threads in threads_of(rows, "step") {
-        let ratio = |row: &Row, ours: &Row| row.median_ms / ours.median_ms;
-        let Some((groups, mut series)) = by_shape(rows, "step", threads, ratio) else { continue };
-        series.remove(0);
-        let most = series.iter().flat_map(|s| s.values.iter().flatten()).copied().fold(1.0, f64::max);
-        let scale = Scale {
-            label: "times as fast as it",
-            top: most.ceil(),
-            tick: if most > 8.0 { 2.0 } else { 0.5 },
-            mark: 1.0,
-            mark_label: "",
-        };
-        let title = format!("Training step: the fused kernels' speed over each other, {}", plural(threads));
-        save(format!("speedup-{threads}.svg"), title.clone(), bars(&title, scale, &groups, &series))?;
+    for (part, file, others) in
+        [("step", "speedup", "each other"), ("frameworks", "speedup-frameworks", "PyTorch and JAX")]
+    {
+        for threads in threads_of(rows, part) {
+            let ratio = |row: &Row, ours: &Row| row.median_ms / ours.median_ms;
+            let Some((groups, mut series)) = by_shape(rows, part, threads, ratio) else { continue };
+            series.remove(0);
+            series.retain(|s| s.name != Framework::Bf16.name());
+            let most = series
+                .iter()
+                .flat_map(|s| s.values.iter().flatten())
+                .copied()
+                .filter(|v| v.is_finite())
+                .fold(1.0, f64::max);
+            let scale = Scale {
+                label: "times as fast as it",
+                top: most.ceil(),
+                tick: if most > 4.0 { 1.0 } else { 0.5 },
+                mark: 1.0,
+                mark_label: "",
+            };
+            let title = format!("Training step: the fused kernels' speed over {others}, {}", plural(threads));
+            save(format!("{file}-{threads}.svg"), title.clone(), bars(&title, scale, &groups, &series))?;
+        }
     }
+    where_time_goes(phases, &mut save)?;
     growth(rows, &mut save)?;
     odd(rows, &mut save)?;
     Ok(plots)
@@ -107,49 +132,138 @@ type Save<'a> = &'a mut dyn FnMut(String, String, String) -> Result<()>;
 type Place = fn(&Row, usize) -> Option<usize>;
 
 fn growth(rows: &[Row], save: Save<'_>) -> Result<()> {
-    let Some(most) = threads_of(rows, "growth").first().copied() else { return Ok(()) };
-    let plots: [(&str, &str, &str, Place); 3] = [
-        ("batch", "Training step by batch (d_in 784, d_hid 1024)", "batch", |row, most| {
-            (row.threads == most && row.d_hid == 1024).then_some(row.batch)
-        }),
-        ("width", "Training step by hidden width (batch 256, d_in 784)", "d_hid", |row, most| {
-            (row.threads == most && row.batch == 256).then_some(row.d_hid)
-        }),
-        ("threads", "Training step by threads (1024, 784, 4096)", "threads", |row, _| {
-            (row.shape() == [1024, 784, 4096]).then_some(row.threads)
-        }),
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.part == "growth" && row.is_measured()).collect();
+    let [batch, d_in, d_hid] = GROWN;
+    // On as many threads as there are cores: those of every contender but ours.
+    let most = rows.iter().filter(|row| row.contender == FUSED_COLD).map(|row| row.threads).max().unwrap_or(1);
+    let plots: [(&str, String, &str, Place); 2] = [
+        (
+            "batch",
+            format!("Training step by batch (d_in {d_in}, d_hid {d_hid}), {}", plural(most)),
+            "batch",
+            |row, most| (row.threads == most && row.d_in == GROWN[1] && row.d_hid == GROWN[2]).then_some(row.batch),
+        ),
+        (
+            "width",
+            format!("Training step by hidden width (batch {batch}, d_in {d_in}), {}", plural(most)),
+            "d_hid",
+            |row, most| {
+                let other = row.shape() == THREADED[1];
+                (row.threads == most && row.batch == GROWN[0] && row.d_in == GROWN[1] && !other).then_some(row.d_hid)
+            },
+        ),
     ];
     for (file, title, across, place) in plots {
         let mut series: Vec<Series<(f64, f64)>> = Vec::new();
-        for row in rows.iter().filter(|row| row.part == "growth") {
-            let Some(at) = place(row, most) else { continue };
-            let point = (at as f64, row.fraction_of_peak);
-            match series.iter_mut().find(|s| s.name == row.contender) {
-                Some(series) => series.values.push(point),
-                None => series.push(Series { name: row.contender.clone(), values: vec![point] }),
+        for row in &rows {
+            if let Some(at) = place(row, most) {
+                add(&mut series, &row.contender, (at as f64, row.fraction_of_peak));
             }
         }
-        for series in &mut series {
-            series.values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-            series.values.dedup_by_key(|point| point.0);
-        }
         if !series.is_empty() {
-            let title = if file == "threads" { title.to_owned() } else { format!("{title}, {}", plural(most)) };
             save(format!("growth-{file}.svg"), title.clone(), curves(&title, PEAK, across, &series))?;
         }
+    }
+    let mut series: Vec<Series<(f64, f64)>> = Vec::new();
+    for shape in THREADED {
+        for row in rows.iter().filter(|row| row.shape() == shape) {
+            let [n, d, h] = shape;
+            // The peak in every row of a race is that of all cores.
+            add(&mut series, &format!("{FUSED} {n}, {d}, {h}"), (row.threads as f64, row.fraction_of_peak));
+        }
+    }
+    if !series.is_empty() {
+        let cores = most as f64;
+        let counts: Vec<f64> = series[0].values.iter().map(|v| v.0).collect();
+        let ideal = counts.iter().map(|&t| (t, (t / cores).min(1.0))).collect();
+        series.push(Series { name: "all cores as good as one".to_owned(), values: ideal });
+        let title = format!("Training step by threads, on {most} cores");
+        let scale = Scale { label: "fraction of all cores' peak", ..PEAK };
+        save("growth-threads.svg".to_owned(), title.clone(), curves(&title, scale, "threads", &series))?;
+    }
+    Ok(())
+}
+
+/// Adds a point to the series of that name, in the order of the axis.
+fn add(series: &mut Vec<Series<(f64, f64)>>, name: &str, point: (f64, f64)) {
+    let at = series.iter().position(|s| s.name == name).unwrap_or_else(|| {
+        series.push(Series { name: name.to_owned(), values: Vec::new() });
+        series.len() - 1
+    });
+    series[at].values.push(point);
+    series[at].values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+}
+
+/// The share of each phase in the step, and the phases under their roofs.
+fn where_time_goes(rows: &[PhaseRow], save: Save<'_>) -> Result<()> {
+    let mut counts: Vec<usize> = rows.iter().map(|row| row.threads).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    for &threads in counts.iter().rev() {
+        let rows: Vec<&PhaseRow> = rows.iter().filter(|row| row.threads == threads && row.contender == FUSED).collect();
+        let (mut shapes, mut phases) = (Vec::new(), Vec::new());
+        for row in &rows {
+            if !shapes.contains(&row.shape()) {
+                shapes.push(row.shape());
+            }
+            if !phases.contains(&row.phase) {
+                phases.push(row.phase.clone());
+            }
+        }
+        let Some(first) = rows.first() else { continue };
+        let of = |phase: &str, shape: [usize; 3]| rows.iter().find(|row| row.phase == phase && row.shape() == shape);
+        let share = |phase: &str, shape| of(phase, shape).and_then(|row| row.median_ms.map(|ms| ms / row.step_ms));
+        let series: Vec<_> = phases
+            .iter()
+            .map(|p| Series { name: p.clone(), values: shapes.iter().map(|&shape| share(p, shape)).collect() })
+            .collect();
+        let groups: Vec<String> = shapes.iter().map(|[n, d, h]| format!("{n}, {d}, {h}")).collect();
+        let scale = Scale { label: "share of the step's time", top: 1.0, tick: 0.2, mark: 1.0, mark_label: "" };
+        let title = format!("Where the time of a fused training step goes, {}", plural(threads));
+        save(format!("phases-{threads}.svg"), title.clone(), layers(&title, scale, &groups, &series))?;
+
+        let points: Vec<Series<(f64, f64)>> = phases
+            .iter()
+            .map(|p| Series {
+                name: p.clone(),
+                values: rows
+                    .iter()
+                    .filter(|row| row.phase == *p)
+                    .filter_map(|row| row.intensity.zip(row.gflops))
+                    .collect(),
+            })
+            .filter(|series| !series.values.is_empty())
+            .collect();
+        let title = format!(
+            "Products of a fused training step, at {} shapes, under their roofs, {}",
+            shapes.len(),
+            plural(threads)
+        );
+        save(
+            format!("roofline-{threads}.svg"),
+            title.clone(),
+            roofline(&title, first.peak_gflops, first.bandwidth_gb_s, &points),
+        )?;
     }
     Ok(())
 }
 
 /// Every odd shape, from the worst.
 fn odd(rows: &[Row], save: Save<'_>) -> Result<()> {
-    let mut odd: Vec<f64> = rows.iter().filter(|row| row.part == "odd").map(|row| row.fraction_of_peak).collect();
-    if odd.is_empty() {
+    let mut series = Vec::new();
+    let mut count = 0;
+    for threads in threads_of(rows, "odd") {
+        let mine = rows.iter().filter(|row| row.part == "odd" && row.threads == threads && row.is_measured());
+        let mut odd: Vec<f64> = mine.map(|row| row.fraction_of_peak).collect();
+        odd.sort_unstable_by(f64::total_cmp);
+        count = count.max(odd.len());
+        let values = odd.into_iter().enumerate().map(|(i, value)| ((i + 1) as f64, value)).collect();
+        series.push(Series { name: plural(threads), values });
+    }
+    if series.is_empty() {
         return Ok(());
     }
-    odd.sort_unstable_by(f64::total_cmp);
-    let title = format!("Training step at {} odd shapes, from the worst", odd.len());
-    let values = odd.into_iter().enumerate().map(|(i, value)| ((i + 1) as f64, value)).collect();
-    let series = [Series { name: FUSED.to_owned(), values }];
-    save("odd.svg".to_owned(), title.clone(), curves(&title, PEAK, "shapes, logarithmic", &series))
+    let title = format!("Training step at {count} odd shapes, from the worst");
+    let scale = Scale { mark: 0.75, mark_label: "no shape is to be under 0.75", ..PEAK };
+    save("odd.svg".to_owned(), title.clone(), curves(&title, scale, "shapes from the worst, logarithmic", &series))
 }

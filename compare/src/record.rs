@@ -27,6 +27,9 @@ pub(crate) struct Row {
     pub(crate) batch: usize,
     pub(crate) d_in: usize,
     pub(crate) d_hid: usize,
+    /// That take a step together.
+    #[serde(default = "one")]
+    pub(crate) models: usize,
     pub(crate) threads: usize,
     pub(crate) reps: usize,
     pub(crate) calls_per_rep: u64,
@@ -64,6 +67,7 @@ impl Row {
             batch: race.sizes.batch,
             d_in: race.sizes.d_in,
             d_hid: race.sizes.d_hid,
+            models: race.sizes.models,
             threads: who.threads(race.threads),
             reps,
             calls_per_rep: t.calls,
@@ -105,6 +109,11 @@ impl Row {
     pub(crate) fn shape(&self) -> [usize; 3] {
         [self.batch, self.d_in, self.d_hid]
     }
+}
+
+/// In files that know of one model only.
+fn one() -> usize {
+    1
 }
 
 /// To five digits: more than repeats.

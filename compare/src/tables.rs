@@ -7,23 +7,33 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::contender::FUSED;
+use crate::parts::{BATCHED_MODELS, THREADED};
+use crate::phases::{self, PhaseRow};
 use crate::plots::Plot;
 use crate::record::{DISTURBED, Row};
 use crate::targets::{self, best_peer, field, find};
 
+/// What a person has to say about a folder, which is taken over as it is.
+const NOTES: &str = "notes.md";
+
 /// All of it, from the rows and from what else the folder holds.
-pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<String> {
+pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow], plots: &[Plot]) -> Result<String> {
     let mut text = String::from(
         "# Results\n\n\
-         Written by `make results`; every figure is in [`results.csv`](results.csv), the machine in \
-         [`machine.txt`](machine.txt).\n\n\
-         Single precision, random data. All contenders of a line ran in one process, in turn, each after its own untimed \
+         Written by `make results` and `make compare`; every figure is in [`results.csv`](results.csv)",
+    );
+    if !phases.is_empty() {
+        write!(text, " and [`{0}`]({0})", phases::FILE)?;
+    }
+    text.push_str(
+        ", the machine in [`machine.txt`](machine.txt).\n\n\
+         Single precision, random data. All contenders of a line ran on one machine in turn, each after its own untimed \
          call, every sample at least 20 ms; a figure is the median of the repetitions. The peak is a loop of fused \
          multiply-adds in registers on the same threads in the same rounds. `fused` is this library. The others are \
-         products of other libraries on row-major matrices, followed in `encode` and `step` by this library's \
+         products of other libraries on row-major matrices, in this library's process, followed in `encode` and `step` by its \
          vectorised epilogues as passes of their own; `plain loops` are what one would write without them. A step counts \
-         10·n·d_in·d_hid operations: sigmoids, squared error, KL penalty, Adam. A contender that \
-         took its process down at a shape is named there as crashed.\n",
+         10·n·d_in·d_hid operations: sigmoids, squared error, KL penalty, Adam, weight decay. A contender that \
+         took its process down at a shape, or computed something else, is named there as failed.\n",
     );
     for plot in plots {
         write!(text, "\n![{}]({})\n", plot.title, plot.file)?;
@@ -31,14 +41,42 @@ pub(crate) fn write(folder: &Path, rows: &[Row], plots: &[Plot]) -> Result<Strin
     disturbed(&mut text, rows)?;
     target_table(&mut text, rows)?;
     for (part, title) in [("gemm", "Products: m, k, n"), ("encode", "Encode"), ("step", "Training step")] {
-        race_table(&mut text, rows, part, title)?;
+        race_table(&mut text, rows, part, title, "")?;
     }
-    odd_table(&mut text, rows)?;
-    race_table(&mut text, rows, "growth", "Training step, by batch, width and threads")?;
-    if let Ok(table) = fs::read_to_string(folder.join("compare.md")) {
-        write!(text, "\n{}", table.trim_start())?;
+    race_table(
+        &mut text,
+        rows,
+        "batched",
+        &format!("Training step of {BATCHED_MODELS} models of one shape"),
+        "`fused` takes them in one batched step, all others one model after the other. ",
+    )?;
+    race_table(&mut text, rows, "frameworks", "Training step beside PyTorch and JAX", &frameworks_note(rows))?;
+    phase_table(&mut text, rows, phases)?;
+    odd_tables(&mut text, rows)?;
+    growth_tables(&mut text, rows, phases)?;
+    if let Ok(notes) = fs::read_to_string(folder.join(NOTES)) {
+        write!(text, "\n{}", notes.trim_start())?;
     }
     Ok(text)
+}
+
+/// What was held to be the same in all frameworks.
+fn frameworks_note(rows: &[Row]) -> String {
+    let theirs = || rows.iter().filter(|row| row.part == "frameworks" && row.is_measured());
+    let most = |of: fn(&Row) -> Option<f64>, same: bool| {
+        theirs().filter(|row| row.is_comparable() == same).filter_map(of).fold(0.0, f64::max)
+    };
+    format!(
+        "PyTorch and JAX each run in a process of Python that waits while others run, and time their steps themselves: no \
+         call pays for a pipe. Same batch, same initial weights; the losses of the first five steps differ from ours by at \
+         most {:.1e} of their value, with products of 16 bits (`bf16`, for information: another computation, with another \
+         peak) by {:.1e}, and by no more than a thousandth (a hundredth) of what the steps took off the loss; more would be a \
+         failure. While others ran, no process took more than {:.1} ms of processor time. PyTorch eager has the fused Adam, \
+         PyTorch compiled has both its loss and its Adam compiled, JAX has the whole step in one jit. ",
+        most(|row| row.loss_difference, true),
+        most(|row| row.loss_difference, false),
+        most(|row| row.idle_cpu_ms, true).max(most(|row| row.idle_cpu_ms, false)),
+    )
 }
 
 fn disturbed(text: &mut String, rows: &[Row]) -> Result<()> {
@@ -74,7 +112,7 @@ fn target_table(text: &mut String, rows: &[Row]) -> Result<()> {
 }
 
 /// A line a shape and number of threads, a column a contender, in GFLOP/s and as a fraction of the peak.
-fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Result<()> {
+fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str, note: &str) -> Result<()> {
     let rows: Vec<Row> = rows.iter().filter(|row| row.part == part).cloned().collect();
     let Some(first) = rows.first() else { return Ok(()) };
     let mut names: Vec<&str> = Vec::new();
@@ -89,7 +127,7 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Resul
     }
     writeln!(
         text,
-        "\n## {title}\n\nGFLOP/s, and the fraction of the peak; the last column is the time of the best other product over \
+        "\n## {title}\n\n{note}GFLOP/s, and the fraction of the peak; the last column is the time of the best other product over \
          that of `fused`. {} repetitions.\n",
         first.reps
     )?;
@@ -97,12 +135,13 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Resul
     writeln!(text, "|{}", " --- |".repeat(names.len() + 4))?;
     for (shape, threads) in races {
         let field = field(&rows, part, shape, threads);
-        let fastest = field.iter().map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
+        let fastest =
+            field.iter().filter(|row| row.is_comparable()).map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
         let note = if field.iter().any(|row| row.is_disturbed()) { " (disturbed)" } else { "" };
         write!(text, "| {}{note} | {threads} | {:.0} |", shown(shape), field[0].peak_gflops)?;
         for name in &names {
             match find(&field, name) {
-                Some(row) if !row.is_measured() => text.push_str(" crashed |"),
+                Some(row) if !row.is_measured() => text.push_str(" failed |"),
                 Some(row) if row.median_ms <= fastest => {
                     write!(text, " **{:.1} ({:.3})** |", row.gflops, row.fraction_of_peak)?
                 }
@@ -118,31 +157,153 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str) -> Resul
     Ok(())
 }
 
-fn odd_table(text: &mut String, rows: &[Row]) -> Result<()> {
-    let mut odd: Vec<&Row> = rows.iter().filter(|row| row.part == "odd").collect();
-    if odd.is_empty() {
-        return Ok(());
-    }
-    odd.sort_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak));
-    let under = odd.iter().filter(|row| row.fraction_of_peak < 0.75).count();
+/// Each step that was taken apart, a line a phase, and each other operation of the targets, which is one phase.
+fn phase_table(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()> {
+    let Some(first) = phases.first() else { return Ok(()) };
     writeln!(
         text,
-        "\n## Odd shapes\n\nA training step of `fused` at {} shapes of primes, powers of two, their neighbours and skinny ones, \
-         each dimension at least 64, at least 100 MFLOP a step. {under} are under 0.75 of the peak; the median is {:.3}. The \
-         worst ten:\n\n| batch, d_in, d_hid | threads | GFLOP/s | of peak |\n| --- | --- | --- | --- |",
-        odd.len(),
-        odd[odd.len() / 2].fraction_of_peak,
+        "\n## Where the time goes\n\n\
+         The bytes of a phase are its operands, each moved once; its roof is the lower of the peak and of its operations a byte \
+         times the bandwidth of a = b + s·c over arrays beyond the caches in the same run (here {:.1} GB/s). A phase whose \
+         operands stay in the caches can pass the memory's roof. `sae bench step --phases` measures any other shape.\n\n\
+         | step | threads | phase | ms | of the step | GFLOP/s | of peak | MB | operations a byte | roof | bound by |\n\
+         |{}",
+        first.bandwidth_gb_s,
+        " --- |".repeat(11)
     )?;
-    for row in odd.iter().take(10) {
+    let number =
+        |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+    let mut last = None;
+    for row in phases {
+        let (who, shape, threads) = row.key();
+        let name = if last == Some(row.key()) {
+            String::new()
+        } else {
+            shown(shape) + if who == FUSED { "" } else { " (avx2)" }
+        };
+        last = Some(row.key());
+        let bound = row.roof_gflops.map_or("–", |roof| if roof < row.peak_gflops { "memory" } else { "arithmetic" });
         writeln!(
             text,
-            "| {} | {} | {:.1} | {:.3} |",
-            shown(row.shape()),
-            row.threads,
-            row.gflops,
-            row.fraction_of_peak
+            "| {name} | {threads} | {} | {} | {} | {} | {} | {} | {} | {} | {bound} |",
+            row.phase,
+            row.median_ms.map_or("<0.001".to_owned(), |ms| format!("{ms:.3}")),
+            row.median_ms.map_or("–".to_owned(), |ms| format!("{:.1}%", 100.0 * ms / row.step_ms)),
+            number(row.gflops, 1),
+            number(row.gflops.map(|gflops| gflops / row.peak_gflops), 3),
+            number(row.bytes.map(|bytes| bytes / 1e6), 2),
+            number(row.intensity, 1),
+            number(row.roof_gflops, 0),
         )?;
     }
+    let bandwidth = |threads| phases.iter().find(|row| row.threads == threads).map(|row| row.bandwidth_gb_s);
+    let single = |part: &'static str| rows.iter().filter(move |row| row.part == part && row.contender == FUSED);
+    writeln!(
+        text,
+        "\nThe other operations of the targets are one phase each:\n\n\
+         | what | shape | threads | ms | GFLOP/s | of peak | MB | operations a byte | roof | bound by |\n|{}",
+        " --- |".repeat(10)
+    )?;
+    for row in single("encode").chain(single("gemm")) {
+        let Some(bandwidth) = bandwidth(row.threads) else { continue };
+        let [n, d, h] = row.shape().map(|v| v as f64);
+        let vectors = if row.op == "encode" { 2.0 * h } else { 0.0 };
+        let bytes = 4.0 * (n * d + d * h + n * h + vectors);
+        let intensity = 2.0 * n * d * h / bytes;
+        let memory = intensity * bandwidth;
+        let bound = if memory < row.peak_gflops { "memory" } else { "arithmetic" };
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.3} | {:.1} | {:.3} | {:.2} | {intensity:.1} | {:.0} | {bound} |",
+            row.op,
+            shown(row.shape()),
+            row.threads,
+            row.median_ms,
+            row.gflops,
+            row.fraction_of_peak,
+            bytes / 1e6,
+            memory.min(row.peak_gflops),
+        )?;
+    }
+    Ok(())
+}
+
+fn odd_tables(text: &mut String, rows: &[Row]) -> Result<()> {
+    let mut counts: Vec<usize> = rows.iter().filter(|row| row.part == "odd").map(|row| row.threads).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    text.push_str(
+        "\n## Odd shapes\n\nA training step of `fused` at shapes of primes, powers of two, their neighbours and skinny ones, each \
+         dimension at least 64, at least 100 MFLOP a step.\n",
+    );
+    for threads in counts {
+        let mut odd: Vec<&Row> =
+            rows.iter().filter(|row| row.part == "odd" && row.threads == threads && row.is_measured()).collect();
+        odd.sort_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak));
+        let under = odd.iter().filter(|row| row.fraction_of_peak < 0.75).count();
+        let Some(middle) = odd.get(odd.len() / 2) else { continue };
+        writeln!(
+            text,
+            "\nThreads: {threads}. Of {} shapes, {under} are under 0.75 of the peak; the median is {:.3}. The worst ten:\n\n\
+             | batch, d_in, d_hid | GFLOP/s | of peak |\n| --- | --- | --- |",
+            odd.len(),
+            middle.fraction_of_peak,
+        )?;
+        for row in odd.iter().take(10) {
+            let note = if row.is_disturbed() { " (disturbed)" } else { "" };
+            writeln!(text, "| {}{note} | {:.1} | {:.3} |", shown(row.shape()), row.gflops, row.fraction_of_peak)?;
+        }
+    }
+    Ok(())
+}
+
+/// By batch and width, and by threads; and what the shape of the curves is to be expected from.
+fn growth_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()> {
+    let threaded = |row: &Row| THREADED.contains(&row.shape());
+    let by_size: Vec<Row> = rows.iter().filter(|row| row.part == "growth" && !threaded(row)).cloned().collect();
+    let note = "`cold caches`: arrays larger than the last-level cache are streamed through before every call. ";
+    race_table(text, &by_size, "growth", "How the cost of a training step grows", note)?;
+    let by_threads = || rows.iter().filter(|row| row.part == "growth" && threaded(row));
+    if by_threads().next().is_some() {
+        writeln!(
+            text,
+            "\n| batch, d_in, d_hid | threads | ms | GFLOP/s | of all cores' peak |\n| --- | --- | --- | --- | --- |"
+        )?;
+    }
+    for shape in THREADED {
+        let mut counts: Vec<&Row> = by_threads().filter(|row| row.shape() == shape).collect();
+        counts.sort_by_key(|row| row.threads);
+        for row in counts {
+            let (shape, threads) = (shown(shape), row.threads);
+            writeln!(
+                text,
+                "| {shape} | {threads} | {:.3} | {:.1} | {:.3} |",
+                row.median_ms, row.gflops, row.fraction_of_peak
+            )?;
+        }
+    }
+    let most = by_size.iter().map(|row| row.threads).max();
+    let roofs = phases.iter().rfind(|row| Some(row.threads) == most);
+    let (Some(roofs), false) = (roofs, by_size.is_empty()) else { return Ok(()) };
+    // A step moves each weight, its copy and its moments this often, whatever the batch: see the bytes of the phases.
+    const PASSES: f64 = 16.0;
+    let (peak, bandwidth) = (roofs.peak_gflops, roofs.bandwidth_gb_s);
+    let meet = peak * 4.0 * PASSES / 10.0 / bandwidth;
+    writeln!(
+        text,
+        "\nWhat bounds the ends of these curves. Whatever the batch, a step with Adam reads and writes the two weight matrices, the \
+         transposed copy and four moments: {PASSES} passes over d_in·d_hid numbers, {:.0} bytes a weight for 10·n operations. Where they \
+         do not fit in the caches, {bandwidth:.1} GB/s of memory allow n·{:.2} GFLOP/s, which meets the peak of {peak:.0} at a batch of \
+         {meet:.0}: to the left of it the curve by batch is a straight line that falls with n, not a cliff, and the curve by width \
+         bends down where the weights (28 bytes each) outgrow the last-level cache. With cold caches small widths pay for reading \
+         everything once. Short steps pay for starting and joining threads, some microseconds at each of the five products, \
+         which many threads feel first.",
+        4.0 * PASSES,
+        10.0 * bandwidth / (4.0 * PASSES),
+    )?;
     Ok(())
 }
 

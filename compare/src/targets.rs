@@ -1,6 +1,7 @@
 //! What the fused kernels are to reach, beside what they reached.
 
-use crate::contender::{FUSED, FUSED_AVX2, PLAIN};
+use crate::contender::{FUSED, FUSED_AVX2, FUSED_COLD, PLAIN};
+use crate::parts::{BATCHED, BATCHED_MODELS, THREADED};
 use crate::record::Row;
 
 /// A line of the list.
@@ -72,17 +73,54 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         let what = "step against the best unfused".to_owned();
         targets.push(Target { what, shape, threads, at_least, unit: "times", measured });
     }
-    if let Some(worst) =
-        rows.iter().filter(|row| row.part == "odd").min_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak))
-    {
+    for (shape, threads, at_least) in [
+        ([256, 784, 196], 2, 1.4),
+        ([256, 784, 1024], 2, 1.2),
+        ([1024, 784, 4096], 2, 1.2),
+        ([4096, 768, 6144], 2, 1.2),
+        ([1000, 64, 25], 1, 4.0),
+        ([1000, 64, 25], 2, 4.0),
+    ] {
+        let field = field(rows, "frameworks", shape, threads);
+        let measured = find(&field, FUSED).zip(best_peer(&field)).map(|(ours, peer)| peer.median_ms / ours.median_ms);
+        let what = "step against the best of PyTorch and JAX".to_owned();
+        targets.push(Target { what, shape, threads, at_least, unit: "times", measured });
+    }
+    let batched = field(rows, "batched", BATCHED, 2);
+    targets.push(Target {
+        what: format!("step of {BATCHED_MODELS} models against {BATCHED_MODELS} of unfused openblas"),
+        shape: BATCHED,
+        threads: 2,
+        at_least: 2.0,
+        unit: "times",
+        measured: find(&batched, FUSED).zip(find(&batched, "openblas")).map(|(ours, o)| o.median_ms / ours.median_ms),
+    });
+    for shape in THREADED {
+        let on = |threads: usize| field(rows, "growth", shape, threads).first().map(|row| row.median_ms);
         targets.push(Target {
-            what: "step, the worst odd shape".to_owned(),
-            shape: worst.shape(),
-            threads: worst.threads,
-            at_least: 0.75,
-            unit: PEAK,
-            measured: Some(worst.fraction_of_peak),
+            what: "step on four times as many threads as cores against as many".to_owned(),
+            shape,
+            threads: 8,
+            at_least: 0.9,
+            unit: "times",
+            measured: on(2).zip(on(8)).map(|(two, eight)| two / eight),
         });
+    }
+    let mut counts: Vec<usize> = rows.iter().filter(|row| row.part == "odd").map(|row| row.threads).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    for threads in counts {
+        let odd = rows.iter().filter(|row| row.part == "odd" && row.threads == threads && row.is_measured());
+        if let Some(worst) = odd.min_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak)) {
+            targets.push(Target {
+                what: "step, the worst odd shape".to_owned(),
+                shape: worst.shape(),
+                threads,
+                at_least: 0.75,
+                unit: PEAK,
+                measured: Some(worst.fraction_of_peak),
+            });
+        }
     }
     targets
 }
@@ -96,10 +134,12 @@ pub(crate) fn find<'a>(field: &[&'a Row], who: &str) -> Option<&'a Row> {
     field.iter().copied().find(|row| row.contender == who)
 }
 
-/// The fastest that is not ours.
+/// The fastest that is not ours and computes the same.
 pub(crate) fn best_peer<'a>(field: &[&'a Row]) -> Option<&'a Row> {
-    let peers = field.iter().copied().filter(|row| row.contender != FUSED && row.contender != FUSED_AVX2);
+    let ours = [FUSED, FUSED_AVX2, FUSED_COLD];
+    let peers = field.iter().copied().filter(|row| !ours.contains(&row.contender.as_str()));
     peers
+        .filter(|row| row.is_comparable())
         .filter(|row| row.is_measured() && !row.contender.ends_with(PLAIN))
         .min_by(|a, b| a.median_ms.total_cmp(&b.median_ms))
 }
