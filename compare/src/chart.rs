@@ -139,7 +139,9 @@ pub(crate) fn roofline(title: &str, peak: f64, bandwidth: f64, series: &[Series<
     let start = (left.exp2(), bandwidth * left.exp2());
     svg.curve([start, (ridge, peak), (right.exp2(), peak)].into_iter().map(|(a, b)| (x(a), y(b))), MARK);
     svg.text((RIGHT, y(peak) - 6.0), 11.5, Anchor::End, "", &format!("multiply-adds alone: {peak:.0} GFLOP/s"));
-    let at = (x(start.0) + 10.0, y(start.1) - 10.0);
+    // To the right of the line, a third of the way up.
+    let third = (start.0.powf(2.0 / 3.0) * ridge.powf(1.0 / 3.0), start.1.powf(2.0 / 3.0) * peak.powf(1.0 / 3.0));
+    let at = (x(third.0) + 12.0, y(third.1) + 12.0);
     svg.text(at, 11.5, Anchor::Start, "", &format!("memory: {bandwidth:.1} GB/s"));
     for (s, series) in series.iter().enumerate() {
         for &(a, b) in series.values.iter().filter(|(a, b)| a.is_finite() && b.is_finite()) {

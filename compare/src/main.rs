@@ -58,8 +58,7 @@ struct Args {
     /// A Python with PyTorch and JAX, for the part `frameworks`.
     #[arg(long)]
     python: Option<PathBuf>,
-    /// Contenders to run beside the fused kernels, by name, instead of all whose products are right: each is checked on
-    /// small ones first.
+    /// Contenders to run beside the fused kernels, by name, instead of all whose products are right: each is checked first.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One race of one part, by its number from 0, its rows on stdout: what this command runs itself for each race.

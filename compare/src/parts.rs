@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use sae_harness::measure::{Op, Sizes};
+use sae_kernels::BackendKind;
 
 use crate::contender::Contender;
 use crate::frameworks::Framework;
@@ -132,7 +133,8 @@ pub(crate) const THREADED: [[usize; 3]; 2] = [[1024, 784, 4096], [256, 784, 196]
 const HUGE: [usize; 3] = [256, 4096, 65536];
 
 fn growth(most: usize, libraries: &[Contender]) -> Vec<Race> {
-    let beside = libraries.iter().filter(|c| matches!(c, Contender::GemmCrate | Contender::Built(_)));
+    let beside =
+        libraries.iter().filter(|c| matches!(c, Contender::GemmCrate | Contender::Built(BackendKind::OpenBlas)));
     let everybody: Vec<Contender> =
         [Contender::Fused, Contender::FusedCold].into_iter().chain(beside.cloned()).collect();
     let [batch, d_in, d_hid] = GROWN;

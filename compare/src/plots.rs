@@ -210,6 +210,10 @@ fn where_time_goes(rows: &[PhaseRow], save: Save<'_>) -> Result<()> {
                 phases.push(row.phase.clone());
             }
         }
+        // The products first: they have the same colours in both plots.
+        phases.sort_by_key(|phase| {
+            !rows.iter().any(|row| row.phase == *phase && row.intensity.is_some() && row.gflops.is_some())
+        });
         let Some(first) = rows.first() else { continue };
         let of = |phase: &str, shape: [usize; 3]| rows.iter().find(|row| row.phase == phase && row.shape() == shape);
         let share = |phase: &str, shape| of(phase, shape).and_then(|row| row.median_ms.map(|ms| ms / row.step_ms));

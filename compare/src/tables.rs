@@ -310,3 +310,102 @@ fn growth_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result
 fn shown([n, d, h]: [usize; 3]) -> String {
     format!("{n}, {d}, {h}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contender::Contender;
+    use crate::frameworks::Framework;
+    use crate::parts::{Part, races};
+    use crate::plots;
+    use sae_harness::measure::{Phase, Timing};
+
+    /// Everybody at 90 GFLOP/s of 100, but for those who fail.
+    fn rows(part: Part, failed: &str) -> Vec<Row> {
+        let everybody = Contender::all(&[], Some(Path::new("python3")));
+        let mut rows = Vec::new();
+        for race in races(part, &[1, 2], &everybody) {
+            for contender in &race.contenders {
+                let median = race.op.flops(race.sizes) / 90e9;
+                let timing =
+                    Timing { median, min: median, calls: 1, flops: None, peak_gflops: 100.0, best_peak_gflops: 100.0 };
+                rows.push(match contender.name() == failed {
+                    true => Row::failed(part, &race, contender, 7, "commit"),
+                    false => Row::new(part, &race, contender, "avx512", 7, &timing, "commit"),
+                });
+            }
+        }
+        rows
+    }
+
+    fn phase_rows() -> Vec<PhaseRow> {
+        let phase = |threads: usize, phase: Phase| PhaseRow {
+            contender: FUSED.to_owned(),
+            batch: 256,
+            d_in: 784,
+            d_hid: 196,
+            threads,
+            phase: phase.name().to_owned(),
+            step_ms: 8.0,
+            median_ms: Some(1.0),
+            gflops: Some(50.0),
+            bytes: Some(1e6),
+            intensity: Some(16.0),
+            roof_gflops: Some(100.0),
+            peak_gflops: 100.0,
+            bandwidth_gb_s: 20.0,
+        };
+        [1, 2].into_iter().flat_map(|threads| Phase::ALL.map(|p| phase(threads, p))).collect()
+    }
+
+    fn page(rows: &[Row], phases: &[PhaseRow]) -> (String, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let plots = plots::write(folder.path(), rows, phases).unwrap();
+        for plot in &plots {
+            assert!(fs::read_to_string(folder.path().join(&plot.file)).unwrap().ends_with("</svg>\n"), "{}", plot.file);
+        }
+        let text = write(folder.path(), rows, phases, &plots).unwrap();
+        (text, plots.into_iter().map(|plot| plot.file).collect())
+    }
+
+    #[test]
+    fn a_page_of_all_parts_leaves_no_target_unmeasured() {
+        let parts = [Part::Gemm, Part::Encode, Part::Step, Part::Batched, Part::Odd, Part::Growth, Part::Frameworks];
+        let mut rows: Vec<Row> = parts.into_iter().flat_map(|part| rows(part, "")).collect();
+        // Which is not built everywhere.
+        let theirs = rows.iter().find(|row| row.part == "batched" && row.threads == 2).unwrap().clone();
+        rows.push(Row { contender: "openblas".to_owned(), ..theirs });
+        let (text, plots) = page(&rows, &phase_rows());
+        assert!(!text.contains("not measured"), "{text}");
+        for file in [
+            "step-2.svg",
+            "speedup-1.svg",
+            "speedup-frameworks-2.svg",
+            "phases-2.svg",
+            "roofline-1.svg",
+            "growth-batch.svg",
+            "growth-width.svg",
+            "growth-threads.svg",
+            "odd.svg",
+        ] {
+            assert!(plots.iter().any(|plot| plot == file), "{file} in {plots:?}");
+        }
+    }
+
+    #[test]
+    fn a_contender_that_failed_stays_in_its_table() {
+        let (text, _) = page(&rows(Part::Step, "gemm"), &[]);
+        assert!(text.contains("| failed |"), "{text}");
+    }
+
+    #[test]
+    fn numbers_of_16_bits_beat_nobody() {
+        let mut rows = rows(Part::Frameworks, "");
+        for row in rows.iter_mut().filter(|row| row.contender == Framework::Bf16.name()) {
+            (row.median_ms, row.gflops, row.fraction_of_peak) = (row.median_ms / 3.0, 270.0, 2.7);
+        }
+        assert!(!rows.iter().any(Row::is_disturbed));
+        let (text, _) = page(&rows, &[]);
+        assert!(text.contains("| 270.0 (2.700) | 1.00× |"), "{text}");
+    }
+}
