@@ -142,7 +142,7 @@ fn race_table(text: &mut String, rows: &[Row], part: &str, title: &str, note: &s
         for name in &names {
             match find(&field, name) {
                 Some(row) if !row.is_measured() => text.push_str(" failed |"),
-                Some(row) if row.median_ms <= fastest => {
+                Some(row) if row.median_ms <= fastest && row.is_comparable() => {
                     write!(text, " **{:.1} ({:.3})** |", row.gflops, row.fraction_of_peak)?
                 }
                 Some(row) => write!(text, " {:.1} ({:.3}) |", row.gflops, row.fraction_of_peak)?,
