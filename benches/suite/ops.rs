@@ -9,7 +9,8 @@ use sae_kernels::{Backend, Matrix};
 use crate::lines::{Line, flops_group, line};
 use crate::operands::{SHAPES, Shape, Source};
 
-const HYPER: Hyper = Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 1e-6, decay: 0.0, step: 10 };
+const HYPER: Hyper =
+    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 1e-6, decay: 0.0, step: 10, clip: None };
 const FITS: &str = "the operands have one shape";
 
 pub(crate) fn bench(criterion: &mut Criterion) {

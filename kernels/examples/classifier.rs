@@ -90,7 +90,7 @@ fn kernel_step(backend: &mut Fused, net: &mut Net, x: &[f32], labels: &[f32]) ->
     let delta_hid = MatRef::row_major(&net.delta_hid, BATCH, HIDDEN)?;
 
     // Gradient and update in one: the gradient of a weight matrix is never stored.
-    let hyper = &[Hyper { rule: Rule::Sgd, lr: RATE, decay: 0.0, step: 1 }];
+    let hyper = &[Hyper { rule: Rule::Sgd, lr: RATE, decay: 0.0, step: 1, clip: None }];
     let output = MatMut::row_major(&mut net.output.w, HIDDEN, CLASSES)?;
     let output_t = MatMut::row_major(&mut net.output_t, CLASSES, HIDDEN)?;
     let sink = GradSink::Update(UpdateMatrix { hyper, w: output, w_t: Some(output_t), m: None, v: None });

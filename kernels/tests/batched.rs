@@ -37,7 +37,8 @@ fn configs<T: Real>(hidden: Activation, loss: Loss, convention: Convention) -> V
     for rule in Rule::all() {
         for &penalty in &penalties {
             let weight_decay = t(1e-3 * (all.len() % 3) as f64);
-            all.push(StepConfig { hidden, output, loss, convention, weight_decay, penalty, rule });
+            let cfg = StepConfig { hidden, output, loss, convention, weight_decay, penalty, rule, ..StepConfig::new() };
+            all.push(cfg);
         }
     }
     all

@@ -12,7 +12,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sae_kernels::ops::{Activation, Decode, Encode, Gemm, HiddenDelta, Loss, Result, Rule, UpdateVector, WeightGrad};
+use sae_kernels::ops::{
+    Activation, Decode, Encode, Gemm, HiddenDelta, Loss, Result, Rule, UpdateMatrix, UpdateVector, WeightGrad,
+};
 use sae_kernels::step::{Convention, Parameters, Penalty, RhoHat, Step, StepConfig};
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, MatRef, Naive};
 
@@ -164,7 +166,9 @@ fn configurations() -> Vec<StepConfig<f64>> {
                             continue;
                         }
                         let (weight_decay, rule) = (0.3, Rule::Sgd);
-                        all.push(StepConfig { hidden, output, loss, convention, weight_decay, penalty, rule });
+                        let cfg =
+                            StepConfig { hidden, output, loss, convention, weight_decay, penalty, ..StepConfig::new() };
+                        all.push(StepConfig { rule, ..cfg });
                     }
                 }
             }
@@ -255,6 +259,9 @@ impl Backend<f64> for Faulty {
     }
     fn weight_grad(&mut self, op: WeightGrad<'_, f64>) -> Result {
         Naive.weight_grad(op)
+    }
+    fn update_matrix(&mut self, grad: MatRef<'_, f64>, update: UpdateMatrix<'_, f64>) -> Result {
+        Naive.update_matrix(grad, update)
     }
     fn update_vector(&mut self, op: UpdateVector<'_, f64>) -> Result {
         Naive.update_vector(op)

@@ -276,7 +276,7 @@ fn weight_gradient_by_hand() {
 
     // The same as an update: w − ½·g, and its transpose.
     let (mut w, mut w_t) = (m(2, 1, &[100., 200.]), m(1, 2, &[0., 0.]));
-    let hyper = &[Hyper { rule: Rule::Sgd, lr: 0.5, decay: 0.0, step: 1 }];
+    let hyper = &[Hyper { rule: Rule::Sgd, lr: 0.5, decay: 0.0, step: 1, clip: None }];
     let update = UpdateMatrix { hyper, w: w.view_mut(), w_t: Some(w_t.view_mut()), m: None, v: None };
     Naive.weight_grad(WeightGrad { a, delta, sink: GradSink::Update(update) }).unwrap();
     assert_eq!(w.to_row_major(), [88.5, 183.]);
@@ -285,7 +285,7 @@ fn weight_gradient_by_hand() {
 
 /// `(w, m, v)` after one step from `w = 1`, by the vector and by the matrix form.
 fn updated<T: Real>(rule: Rule<T>, lr: f64, decay: f64, grad: f64, m0: f64, v0: f64) -> (f64, f64, f64) {
-    let hyper = &[Hyper { rule, lr: T::from_f64(lr), decay: T::from_f64(decay), step: 1 }];
+    let hyper = &[Hyper { rule, lr: T::from_f64(lr), decay: T::from_f64(decay), step: 1, clip: None }];
     let (mut w, grad, mut m1, mut v1) = (v::<T>(&[1.]), v::<T>(&[grad]), v::<T>(&[m0]), v::<T>(&[v0]));
     Naive.update_vector(UpdateVector { hyper, w: &mut w, grad: &grad, m: Some(&mut m1), v: Some(&mut v1) }).unwrap();
     let (mut w2, mut m2, mut v2) = (m::<T>(1, 1, &[1.]), m::<T>(1, 1, &[m0]), m::<T>(1, 1, &[v0]));
@@ -409,7 +409,7 @@ fn a_refused_call_writes_nothing() {
         delta_hid: c.view_mut(),
         bias_grad: Some(&mut sums),
     }));
-    let hyper = &[Hyper { rule: Rule::momentum(), lr: 1.0, decay: 0.0, step: 1 }];
+    let hyper = &[Hyper { rule: Rule::momentum(), lr: 1.0, decay: 0.0, step: 1, clip: None }];
     let sink = GradSink::Update(UpdateMatrix { hyper, w: c.view_mut(), w_t: None, m: None, v: None });
     let refused = Naive.weight_grad(WeightGrad { a: a.view(), delta: a.view(), sink });
     assert_eq!(refused, Err(Error::MissingState { rule: "momentum", state: "m" }));

@@ -114,7 +114,8 @@ fn hidden_delta(isa: Isa) -> Result<Vec<f32>, Error> {
     Ok([delta_hid, bias_grad].concat())
 }
 
-const ADAM: Hyper = Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.01, decay: 0.1, step: 3 };
+const ADAM: Hyper =
+    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.01, decay: 0.1, step: 3, clip: None };
 
 fn weight_grad(isa: Isa) -> Result<Vec<f32>, Error> {
     let (a, delta) = (random(1, N * D_IN), random(2, N * D_HID));

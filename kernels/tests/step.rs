@@ -57,6 +57,14 @@ impl Torch {
                 self.m = if self.t == 1 { g } else { momentum * self.m + g };
                 p - lr * self.m
             }
+            Rule::Nesterov { momentum } => {
+                self.m = if self.t == 1 { g } else { momentum * self.m + g };
+                p - lr * (g + momentum * self.m)
+            }
+            Rule::Adagrad { eps } => {
+                self.v += g * g;
+                p - lr * g / (self.v.sqrt() + eps)
+            }
             Rule::RmsProp { alpha, eps } => {
                 self.v = alpha * self.v + (1.0 - alpha) * g * g;
                 p - lr * g / (self.v.sqrt() + eps)
@@ -353,6 +361,10 @@ fn impossible_configurations_are_refused() {
         ("rho", StepConfig { penalty: kl(1.0, 1.0, RhoHat::Batch), ..base }),
         ("ema_decay", StepConfig { penalty: kl(0.1, 1.0, RhoHat::Ema { decay: 1.0 }), ..base }),
         ("momentum", StepConfig { rule: Rule::Momentum { momentum: f32::NAN }, ..base }),
+        ("momentum", StepConfig { rule: Rule::Nesterov { momentum: -1.0 }, ..base }),
+        ("eps", StepConfig { rule: Rule::Adagrad { eps: f32::NAN }, ..base }),
+        ("clip_norm", StepConfig { clip_norm: Some(0.0), ..base }),
+        ("clip_value", StepConfig { clip_value: Some(f32::NAN), ..base }),
         ("alpha", StepConfig { rule: Rule::RmsProp { alpha: 1.0, eps: 1e-8 }, ..base }),
         ("beta2", StepConfig { rule: Rule::Adam { beta1: 0.9, beta2: -0.1, eps: 1e-8 }, ..base }),
         ("eps", StepConfig { rule: Rule::AdamW { beta1: 0.9, beta2: 0.9, eps: -1.0 }, ..base }),

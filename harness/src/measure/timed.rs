@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, Result, UpdateVector, WeightGrad};
+use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, Result, UpdateMatrix, UpdateVector, WeightGrad};
 use sae_kernels::{Backend, BackendKind, Isa, MatRef};
 
 /// A part of a training step.
@@ -137,6 +137,11 @@ impl Backend for Timed {
             _ => Phase::WeightGradEnc,
         };
         self.time(Phase::Other, phase, |inner| inner.weight_grad(op))
+    }
+
+    fn update_matrix(&mut self, grad: MatRef<'_>, update: UpdateMatrix<'_>) -> Result {
+        let phase = if update.w_t.is_some() { Phase::WeightGradDec } else { Phase::WeightGradEnc };
+        self.time(Phase::Other, phase, |inner| inner.update_matrix(grad, update))
     }
 
     fn update_vector(&mut self, op: UpdateVector<'_>) -> Result {

@@ -1,5 +1,6 @@
 //! The fused backend: own micro-kernels, everything else in the tile.
 
+use super::pass::pass;
 use super::{Backend, BackendKind};
 use crate::epilogue::{
     DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, sum_of_squares, update_slice,
@@ -59,6 +60,12 @@ impl Fused {
             return Ok(());
         }
         Err(Error::Panel { operand, found, expected, isa: self.tier.isa })
+    }
+
+    fn fits_update(&self, update: &UpdateMatrix<'_>) -> Result {
+        let views =
+            [("w", Some(&update.w)), ("w_t", update.w_t.as_ref()), ("m", update.m.as_ref()), ("v", update.v.as_ref())];
+        views.into_iter().try_for_each(|(name, view)| view.map_or(Ok(()), |view| self.fits(name, view.layout())))
     }
 
     /// # Safety
@@ -182,15 +189,7 @@ impl Backend for Fused {
                 });
             }
             GradSink::Update(mut update) => {
-                let views = [
-                    ("w", Some(&update.w)),
-                    ("w_t", update.w_t.as_ref()),
-                    ("m", update.m.as_ref()),
-                    ("v", update.v.as_ref()),
-                ];
-                for (name, view) in views {
-                    view.map_or(Ok(()), |view| self.fits(name, view.layout()))?;
-                }
+                self.fits_update(&update)?;
                 let by = fill(std::mem::take(&mut self.by), update.hyper);
                 on_isa(self.tier.isa, update_tile(&mut update, &by, dims, self.tier.panel), |epilogue| {
                     // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
@@ -199,6 +198,20 @@ impl Backend for Fused {
                 self.by = by;
             }
         }
+        Ok(())
+    }
+
+    fn update_matrix(&mut self, grad: MatRef<'_>, mut update: UpdateMatrix<'_>) -> Result {
+        let dims = check::update_matrix(&grad, &update)?;
+        self.fits("grad", grad.layout())?;
+        self.fits_update(&update)?;
+        let by = fill(std::mem::take(&mut self.by), update.hyper);
+        let (z, panel) = (Raw::read(grad), self.tier.panel);
+        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, panel), |epilogue| {
+            // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
+            unsafe { pass(dims, z, [panel, panel], epilogue) }
+        });
+        self.by = by;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod matrixmultiply;
 mod naive;
 #[cfg(feature = "openblas")]
 mod openblas;
+mod pass;
 mod product;
 #[cfg(test)]
 mod same_chain;
@@ -31,7 +32,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 use crate::isa::Isa;
-use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, UpdateVector, WeightGrad};
+use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, UpdateMatrix, UpdateVector, WeightGrad};
 use crate::view::MatRef;
 
 /// The operations of a training step. Every operand is checked before anything is written; after an error all outputs
@@ -78,6 +79,13 @@ pub trait Backend<T = f32>: Send {
     /// # Errors
     /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
     fn weight_grad(&mut self, op: WeightGrad<'_, T>) -> Result;
+
+    /// An optimiser's step on a matrix whose gradient `grad [rows, cols]` has been stored: what
+    /// [`Backend::weight_grad`] does in its tiles, with the same bits.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
+    fn update_matrix(&mut self, grad: MatRef<'_, T>, update: UpdateMatrix<'_, T>) -> Result;
 
     /// An optimiser's step on a vector.
     ///

@@ -10,9 +10,10 @@
 
 use super::{Backend, BackendKind};
 use crate::isa::Isa;
+use crate::ops::check::Dims;
 use crate::ops::{
     Activation, Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, REDUCE_ROWS, Result, Rule,
-    UpdateVector, WeightGrad, check,
+    UpdateMatrix, UpdateVector, WeightGrad, check,
 };
 use crate::real::Real;
 use crate::view::MatRef;
@@ -156,28 +157,16 @@ impl<T: Real> Backend<T> for Naive {
                     elements().for_each(|(i, j)| grad.set(p, i, j, gradient(p, i, j)));
                 }
             }
-            GradSink::Update(mut to) => {
-                for (p, hyper) in to.hyper.iter().enumerate() {
-                    let (rule, c) = (hyper.rule, hyper.coefficients());
-                    for (i, j) in elements() {
-                        let mut w = to.w.at(p, i, j);
-                        let mut m = to.m.as_ref().map_or(T::ZERO, |m| m.at(p, i, j));
-                        let mut v = to.v.as_ref().map_or(T::ZERO, |v| v.at(p, i, j));
-                        update_element(&c, &mut w, gradient(p, i, j), &mut m, &mut v);
-                        to.w.set(p, i, j, w);
-                        if let Some(w_t) = &mut to.w_t {
-                            w_t.set(p, j, i, w);
-                        }
-                        if let (true, Some(state)) = (rule.keeps_m(), &mut to.m) {
-                            state.set(p, i, j, m);
-                        }
-                        if let (true, Some(state)) = (rule.keeps_v(), &mut to.v) {
-                            state.set(p, i, j, v);
-                        }
-                    }
-                }
-            }
+            GradSink::Update(to) => update(to, dims, gradient),
         }
+        Ok(())
+    }
+
+    /// `grad [rows, cols]` → one optimiser step on `w [rows, cols]` with `m`, `v [rows, cols]` and the refreshed
+    /// `w_t [cols, rows]`.
+    fn update_matrix(&mut self, grad: MatRef<'_, T>, update: UpdateMatrix<'_, T>) -> Result {
+        let dims = check::update_matrix(&grad, &update)?;
+        self::update(update, dims, |p, i, j| grad.at(p, i, j));
         Ok(())
     }
 
@@ -290,17 +279,45 @@ fn sign<T: Real>(y: T) -> T {
     }
 }
 
+/// One optimiser step on matrices.
+fn update<T: Real>(mut to: UpdateMatrix<'_, T>, dims: Dims, gradient: impl Fn(usize, usize, usize) -> T) {
+    for (p, hyper) in to.hyper.iter().enumerate() {
+        let (rule, c) = (hyper.rule, hyper.coefficients());
+        for (i, j) in (0..dims.m).flat_map(|i| (0..dims.n).map(move |j| (i, j))) {
+            let mut w = to.w.at(p, i, j);
+            let mut m = to.m.as_ref().map_or(T::ZERO, |m| m.at(p, i, j));
+            let mut v = to.v.as_ref().map_or(T::ZERO, |v| v.at(p, i, j));
+            update_element(&c, &mut w, gradient(p, i, j), &mut m, &mut v);
+            to.w.set(p, i, j, w);
+            if let Some(w_t) = &mut to.w_t {
+                w_t.set(p, j, i, w);
+            }
+            if let (true, Some(state)) = (rule.keeps_m(), &mut to.m) {
+                state.set(p, i, j, m);
+            }
+            if let (true, Some(state)) = (rule.keeps_v(), &mut to.v) {
+                state.set(p, i, j, v);
+            }
+        }
+    }
+}
+
 /// One optimiser step on one element: the table of [`Rule`]'s module, with the numbers of
 /// [`Hyper::coefficients`](crate::ops::Hyper). `m` and `v` are touched where the rule keeps them.
 fn update_element<T: Real>(c: &Coefficients<T>, w: &mut T, grad: T, m: &mut T, v: &mut T) {
-    let g = c.decay.mul_add(*w, grad);
+    let g = c.clip.map_or(grad, |clip| clip.element(grad));
+    let g = c.decay.mul_add(*w, g);
     let direction = match c.rule {
         Rule::Sgd => g,
         Rule::Momentum { .. } => {
             *m = c.m_keep.mul_add(*m, g);
             *m
         }
-        Rule::RmsProp { .. } => {
+        Rule::Nesterov { .. } => {
+            *m = c.m_keep.mul_add(*m, g);
+            c.m_keep.mul_add(*m, g)
+        }
+        Rule::RmsProp { .. } | Rule::Adagrad { .. } => {
             *v = c.v_keep.mul_add(*v, c.v_take * g * g);
             g / v.sqrt().mul_add(c.v_scale, c.eps)
         }

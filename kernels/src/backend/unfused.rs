@@ -5,20 +5,20 @@
 //! costs that), one of an epilogue is met in strips that no panel border cuts.
 
 use super::fused::{fill, finish_decode, update_tile};
+use super::pass::pass;
 use super::product::{Product, Sgemm};
 use super::{Backend, BackendKind};
 use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, update_slice};
 use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
-use crate::gemm::{Epilogue, Finished};
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::matrix::AlignedVec;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateVector, WeightGrad,
-    check,
+    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateMatrix, UpdateVector,
+    WeightGrad, check,
 };
 use crate::pool;
 use crate::view::{MatMut, MatRef};
@@ -119,31 +119,27 @@ impl<G: Product> Unfused<G> {
         }
     }
 
+    /// The step of an optimiser whose operands passed the door, from a gradient in `z`, whose layout, where it is not
+    /// row-major scratch, is `of_z`.
+    fn update(&mut self, mut update: UpdateMatrix<'_>, dims: Dims, z: Raw, of_z: Option<Layout>) {
+        // Rows of a tile are columns of the transposed weights.
+        let rows = self.strip(update.w_t.as_ref().map(MatMut::layout));
+        let state = [&update.m, &update.v].into_iter().flatten().map(MatMut::layout);
+        let size = [rows, self.strip(state.chain([update.w.layout()]).chain(of_z))];
+        let by = fill(std::mem::take(&mut self.by), update.hyper);
+        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, rows), |epilogue| {
+            // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
+            unsafe { pass(dims, z, size, epilogue) }
+        });
+        self.by = by;
+    }
+
     /// The widest strip, a divisor of the tier's panel, that lies in one panel of each of these.
     fn strip(&self, views: impl IntoIterator<Item = Layout>) -> usize {
         let panels = views.into_iter().filter(|layout| !layout.is_row_major()).map(|layout| layout.panel());
         panels.fold(self.tier.panel, common_divisor)
     }
-
-    /// Runs the epilogue over a finished product, in tiles of `quantum` rows and `width` columns.
-    fn pass(&self, dims: Dims, z: Raw, [quantum, width]: [usize; 2], epilogue: &dyn Epilogue) {
-        let Dims { batch, m, n, .. } = dims;
-        let (strips, chunks) = (n.div_ceil(width), m.div_ceil(quantum));
-        let slots = if batch * m * n < PASS_WORK { 1 } else { pool::threads() };
-        pool::for_each(slots, batch * chunks * strips, &|_, unit| {
-            let (rest, strip) = (unit / strips, unit % strips);
-            let (problem, chunk) = (rest / chunks, rest % chunks);
-            let (row, col) = (chunk * quantum, strip * width);
-            let (rows, cols) = (quantum.min(m - row), width.min(n - col));
-            let tile = Finished { z: z.at(problem, row, col), z_stride: z.row_stride(), problem, row, col, rows, cols };
-            // SAFETY: the tile lies inside the result; units are disjoint.
-            unsafe { epilogue.tile(&tile) };
-        });
-    }
 }
-
-/// Elements below which a pass stays on the thread it is on.
-const PASS_WORK: usize = 1 << 15;
 
 impl Raw {
     /// Row-major scratch for the result of a product.
@@ -219,7 +215,10 @@ impl<G: Product> Backend for Unfused<G> {
         self.each(op.form, dims, a, b, z, op.accumulate);
         if !direct {
             let tile = [REDUCE_ROWS, self.strip([op.c.layout()])];
-            on_isa(self.tier.isa, StoreTile { c }, |epilogue| self.pass(dims, z, tile, epilogue));
+            on_isa(self.tier.isa, StoreTile { c }, |epilogue| {
+                // SAFETY: the door has checked both shapes; no panel of `c` is cut; it is borrowed mutably.
+                unsafe { pass(dims, z, tile, epilogue) }
+            });
         }
         Ok(())
     }
@@ -231,7 +230,10 @@ impl<G: Product> Backend for Unfused<G> {
         let size = [REDUCE_ROWS, self.strip([op.h.layout()])];
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
         let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h: Raw::write(&mut op.h), sums };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
+            unsafe { pass(dims, z, size, epilogue) }
+        });
         if let Some(out) = op.col_sums {
             self.sums.columns_into(out);
         }
@@ -256,7 +258,10 @@ impl<G: Product> Backend for Unfused<G> {
             grad_sums: self.sums.partials(dims),
             loss_sums: self.loss.partials(dims),
         };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
+            unsafe { pass(dims, z, size, epilogue) }
+        });
         finish_decode(&self.sums, &self.loss, op.loss, op.bias_grad, op.loss_sum);
         Ok(())
     }
@@ -275,7 +280,10 @@ impl<G: Product> Backend for Unfused<G> {
             delta_hid: Raw::write(&mut op.delta_hid),
             sums: op.bias_grad.is_some().then(|| self.sums.partials(dims)),
         };
-        on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
+        on_isa(self.tier.isa, tile, |epilogue| {
+            // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
+            unsafe { pass(dims, z, size, epilogue) }
+        });
         if let Some(out) = op.bias_grad {
             self.sums.columns_into(out);
         }
@@ -289,18 +297,17 @@ impl<G: Product> Backend for Unfused<G> {
             GradSink::Store(grad) => {
                 self.gemm(Gemm { form: Form::Tn, a: op.a, b: op.delta, c: grad, accumulate: false })?;
             }
-            GradSink::Update(mut update) => {
+            GradSink::Update(update) => {
                 let z = self.multiply(Form::Tn, dims, op.a, op.delta, None);
-                // Rows of a tile are columns of the transposed weights.
-                let rows = self.strip(update.w_t.as_ref().map(MatMut::layout));
-                let state = [&update.m, &update.v].into_iter().flatten().map(MatMut::layout);
-                let size = [rows, self.strip(state.chain([update.w.layout()]))];
-                let by = fill(std::mem::take(&mut self.by), update.hyper);
-                let tile = update_tile(&mut update, &by, dims, rows);
-                on_isa(self.tier.isa, tile, |epilogue| self.pass(dims, z, size, epilogue));
-                self.by = by;
+                self.update(update, dims, z, None);
             }
         }
+        Ok(())
+    }
+
+    fn update_matrix(&mut self, grad: MatRef<'_>, update: UpdateMatrix<'_>) -> Result {
+        let dims = check::update_matrix(&grad, &update)?;
+        self.update(update, dims, Raw::read(grad), Some(grad.layout()));
         Ok(())
     }
 

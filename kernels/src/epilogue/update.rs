@@ -1,13 +1,15 @@
 //! An optimiser's step on a tile of weights, given a tile of their gradient.
 
+use std::marker::PhantomData;
+
 use super::{TileOp, load_n, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::isa::Isa;
-use crate::ops::{Coefficients, Rule, UpdateVector};
+use crate::ops::{Clip, Coefficients, Rule, UpdateVector};
 use crate::simd::{Simd, Task};
 
-/// The epilogue of [`WeightGrad`](crate::ops::WeightGrad) with an update.
+/// The epilogue of [`WeightGrad`](crate::ops::WeightGrad) with an update, and the update from a stored gradient.
 pub(crate) struct UpdateTile<'a> {
     /// One element a problem.
     pub(crate) by: &'a [Coefficients<f32>],
@@ -34,11 +36,15 @@ struct By<S: Simd> {
     v_take: S::F,
     v_scale: S::F,
     eps: S::F,
+    scale: S::F,
+    limit: S::F,
+    limit_below: S::F,
 }
 
 impl<S: Simd> By<S> {
     #[inline(always)]
     fn new(simd: S, by: &Coefficients<f32>) -> Self {
+        let clip = by.clip.unwrap_or(Clip { scale: 1.0, limit: f32::INFINITY });
         Self {
             simd,
             lr: simd.splat(by.lr),
@@ -50,6 +56,9 @@ impl<S: Simd> By<S> {
             v_take: simd.splat(by.v_take),
             v_scale: simd.splat(by.v_scale),
             eps: simd.splat(by.eps),
+            scale: simd.splat(clip.scale),
+            limit: simd.splat(clip.limit),
+            limit_below: simd.splat(-clip.limit),
         }
     }
 }
@@ -64,8 +73,11 @@ trait Formula {
 
 struct Sgd;
 struct Momentum;
+struct Nesterov;
 struct RmsProp;
 struct Adam;
+/// A formula whose gradient is clipped first.
+struct Clipped<F>(PhantomData<F>);
 
 impl Formula for Sgd {
     const FIRST: bool = false;
@@ -89,6 +101,19 @@ impl Formula for Momentum {
         let g = s.mul_add(by.decay, w, g);
         let m = s.mul_add(by.m_keep, m, g);
         (s.neg_mul_add(by.lr, m, w), m, v)
+    }
+}
+
+impl Formula for Nesterov {
+    const FIRST: bool = true;
+    const SECOND: bool = false;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul_add(by.decay, w, g);
+        let m = s.mul_add(by.m_keep, m, g);
+        (s.neg_mul_add(by.lr, s.mul_add(by.m_keep, m, g), w), m, v)
     }
 }
 
@@ -121,28 +146,41 @@ impl Formula for Adam {
     }
 }
 
-/// Runs `$body` with `$f` naming the formula of a rule. AdamW is Adam with other coefficients.
+impl<F: Formula> Formula for Clipped<F> {
+    const FIRST: bool = F::FIRST;
+    const SECOND: bool = F::SECOND;
+
+    #[inline(always)]
+    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
+        let s = by.simd;
+        let g = s.mul(by.scale, g);
+        // Comparisons with NaN are false: it stays.
+        let g = s.select(s.gt(g, by.limit), by.limit, g);
+        F::step(by, s.select(s.lt(g, by.limit_below), by.limit_below, g), w, m, v)
+    }
+}
+
+/// Runs `$body` with `$f` naming the formula of an update's numbers. AdamW is Adam, and Adagrad RMSprop, with other
+/// coefficients.
 macro_rules! with_formula {
-    ($rule:expr, $f:ident => $body:expr) => {
-        match $rule {
-            Rule::Sgd => {
-                type $f = Sgd;
-                $body
-            }
-            Rule::Momentum { .. } => {
-                type $f = Momentum;
-                $body
-            }
-            Rule::RmsProp { .. } => {
-                type $f = RmsProp;
-                $body
-            }
-            Rule::Adam { .. } | Rule::AdamW { .. } => {
-                type $f = Adam;
-                $body
-            }
+    ($by:expr, $f:ident => $body:expr) => {
+        match ($by.rule, $by.clip) {
+            (Rule::Sgd, None) => with_formula!(@ $f = Sgd, $body),
+            (Rule::Momentum { .. }, None) => with_formula!(@ $f = Momentum, $body),
+            (Rule::Nesterov { .. }, None) => with_formula!(@ $f = Nesterov, $body),
+            (Rule::RmsProp { .. } | Rule::Adagrad { .. }, None) => with_formula!(@ $f = RmsProp, $body),
+            (Rule::Adam { .. } | Rule::AdamW { .. }, None) => with_formula!(@ $f = Adam, $body),
+            (Rule::Sgd, Some(_)) => with_formula!(@ $f = Clipped<Sgd>, $body),
+            (Rule::Momentum { .. }, Some(_)) => with_formula!(@ $f = Clipped<Momentum>, $body),
+            (Rule::Nesterov { .. }, Some(_)) => with_formula!(@ $f = Clipped<Nesterov>, $body),
+            (Rule::RmsProp { .. } | Rule::Adagrad { .. }, Some(_)) => with_formula!(@ $f = Clipped<RmsProp>, $body),
+            (Rule::Adam { .. } | Rule::AdamW { .. }, Some(_)) => with_formula!(@ $f = Clipped<Adam>, $body),
         }
     };
+    (@ $f:ident = $formula:ty, $body:expr) => {{
+        type $f = $formula;
+        $body
+    }};
 }
 
 /// Addresses of one row of weights, gradient and state.
@@ -185,7 +223,7 @@ impl TileOp for UpdateTile<'_> {
         let numbers = &self.by[tile.problem];
         let by = By::new(simd, numbers);
         // SAFETY: the caller's.
-        with_formula!(numbers.rule, F => unsafe { self.rows::<S, F>(&by, tile) });
+        with_formula!(numbers, F => unsafe { self.rows::<S, F>(&by, tile) });
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
             && (end.is_multiple_of(self.group) || end == self.m)
@@ -267,7 +305,7 @@ impl Task for UpdateSlice<'_> {
     fn run<S: Simd>(self, simd: S) {
         let by = By::new(simd, self.by);
         // SAFETY: whoever made this task has the vectors.
-        with_formula!(self.by.rule, F => unsafe { row::<S, F>(&by, self.at, self.len) });
+        with_formula!(self.by, F => unsafe { row::<S, F>(&by, self.at, self.len) });
     }
 }
 

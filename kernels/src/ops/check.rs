@@ -1,6 +1,8 @@
 //! The door: every operation's operands against each other, once, before anything is read or written.
 
-use super::{Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, UpdateVector, WeightGrad};
+use super::{
+    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, UpdateMatrix, UpdateVector, WeightGrad,
+};
 use crate::error::{Error, expect};
 use crate::layout::Layout;
 use crate::ops::{Hyper, Result, Rule};
@@ -136,6 +138,30 @@ pub fn hidden_delta<T>(op: &HiddenDelta<'_, T>) -> Result<Dims> {
     Ok(Dims::new(batch, m, n, k))
 }
 
+fn update<T: Real>(update: &UpdateMatrix<'_, T>, [batch, m, n]: [usize; 3], because: &'static str) -> Result {
+    matrix("w", update.w.layout(), [batch, m, n], because)?;
+    if let Some(w_t) = &update.w_t {
+        matrix("w_t", w_t.layout(), [batch, n, m], because)?;
+    }
+    for (name, state) in [("m", &update.m), ("v", &update.v)] {
+        if let Some(state) = state {
+            matrix(name, state.layout(), [batch, m, n], because)?;
+        }
+    }
+    vector("hyper", update.hyper, batch, 1, "one a problem")?;
+    hypers(update.hyper, update.m.is_some(), update.v.is_some())
+}
+
+/// Checks [`Backend::update_matrix`](crate::Backend::update_matrix).
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::MissingState`], [`Error::Scalar`].
+pub fn update_matrix<T: Real>(grad: &MatRef<'_, T>, op: &UpdateMatrix<'_, T>) -> Result<Dims> {
+    let (batch, m, n) = (grad.batch(), grad.rows(), grad.cols());
+    update(op, [batch, m, n], "grad [rows, cols]")?;
+    Ok(Dims::new(batch, m, n, 0))
+}
+
 /// Checks a [`WeightGrad`].
 ///
 /// # Errors
@@ -146,19 +172,7 @@ pub fn weight_grad<T: Real>(op: &WeightGrad<'_, T>) -> Result<Dims> {
     let because = "a [n, rows], delta [n, cols]";
     match &op.sink {
         GradSink::Store(grad) => matrix("grad", grad.layout(), [batch, m, n], because)?,
-        GradSink::Update(update) => {
-            matrix("w", update.w.layout(), [batch, m, n], because)?;
-            if let Some(w_t) = &update.w_t {
-                matrix("w_t", w_t.layout(), [batch, n, m], because)?;
-            }
-            for (name, state) in [("m", &update.m), ("v", &update.v)] {
-                if let Some(state) = state {
-                    matrix(name, state.layout(), [batch, m, n], because)?;
-                }
-            }
-            vector("hyper", update.hyper, batch, 1, "one a problem")?;
-            hypers(update.hyper, update.m.is_some(), update.v.is_some())?;
-        }
+        GradSink::Update(op) => update(op, [batch, m, n], because)?,
     }
     Ok(Dims::new(batch, m, n, k))
 }

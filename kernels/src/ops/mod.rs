@@ -12,13 +12,14 @@
 //! | [`Decode`] | `x_hat = g(h·w + bias)`, loss, `delta = scale·dloss/dz`, `bias_grad = Σ_rows delta` | NN |
 //! | [`HiddenDelta`] | `delta_hid = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`, `bias_grad` | NN |
 //! | [`WeightGrad`] | `aᵀ·delta`, stored or applied at once by an optimiser | TN |
+//! | [`UpdateMatrix`] | an optimiser's step on a matrix, here with a stored gradient | |
 //! | [`UpdateVector`] | an optimiser's step on a vector | |
 
 pub mod check;
 mod optimizer;
 
 pub(crate) use optimizer::Coefficients;
-pub use optimizer::{Hyper, Rule};
+pub use optimizer::{Clip, Hyper, Rule};
 
 use crate::error::Error;
 use crate::view::{MatMut, MatRef};
@@ -187,7 +188,7 @@ pub enum GradSink<'a, T = f32> {
 /// An optimiser's step on a weight matrix.
 #[derive(Debug)]
 pub struct UpdateMatrix<'a, T = f32> {
-    /// One element a problem: rule, learning rate, step, weight decay.
+    /// One element a problem: rule, learning rate, step, weight decay, clipping.
     pub hyper: &'a [Hyper<T>],
     /// `[rows, cols]`, updated.
     pub w: MatMut<'a, T>,
@@ -202,7 +203,7 @@ pub struct UpdateMatrix<'a, T = f32> {
 /// An optimiser's step on a vector, or on one vector a problem.
 #[derive(Debug)]
 pub struct UpdateVector<'a, T = f32> {
-    /// One element a problem: rule, learning rate, step, weight decay.
+    /// One element a problem: rule, learning rate, step, weight decay, clipping.
     pub hyper: &'a [Hyper<T>],
     /// Updated.
     pub w: &'a mut [T],

@@ -6,9 +6,14 @@
 //! | --- | --- |
 //! | SGD | `w ← w − lr·g` |
 //! | momentum | `m ← μ·m + g`, `w ← w − lr·m` |
+//! | Nesterov | `m ← μ·m + g`, `w ← w − lr·(g + μ·m)` |
+//! | Adagrad | `v ← v + g²`, `w ← w − lr·g/(√v + ε)` |
 //! | RMSprop | `v ← α·v + (1−α)·g²`, `w ← w − lr·g/(√v + ε)` |
 //! | Adam | `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `w ← w − lr/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε)` |
 //! | AdamW | `w ← w·(1 − lr·λ)`, then Adam's step with the plain `g` |
+//!
+//! Where the gradient is clipped, that comes first: λ·w is added to what is left, as PyTorch's optimisers do behind its
+//! `clip_grad_value_` and `clip_grad_norm_`.
 
 use crate::real::Real;
 
@@ -21,6 +26,16 @@ pub enum Rule<T = f32> {
     Momentum {
         /// μ.
         momentum: T,
+    },
+    /// Gradient descent with Nesterov's momentum: the step that the momentum is about to take is taken ahead.
+    Nesterov {
+        /// μ.
+        momentum: T,
+    },
+    /// Division by the root of the sum of all squares so far (no decay of the learning rate, sums from 0).
+    Adagrad {
+        /// ε.
+        eps: T,
     },
     /// Division by a running root mean square.
     RmsProp {
@@ -55,6 +70,16 @@ impl<T: Real> Rule<T> {
         Self::Momentum { momentum: T::from_f64(0.9) }
     }
 
+    /// PyTorch's SGD with `nesterov=True` and the usual momentum, 0.9.
+    pub fn nesterov() -> Self {
+        Self::Nesterov { momentum: T::from_f64(0.9) }
+    }
+
+    /// PyTorch's Adagrad: ε 1e-10.
+    pub fn adagrad() -> Self {
+        Self::Adagrad { eps: T::from_f64(1e-10) }
+    }
+
     /// PyTorch's RMSprop: α 0.99, ε 1e-8.
     pub fn rmsprop() -> Self {
         Self::RmsProp { alpha: T::from_f64(0.99), eps: T::from_f64(1e-8) }
@@ -71,8 +96,9 @@ impl<T: Real> Rule<T> {
     }
 
     /// Every rule with its defaults.
-    pub fn all() -> [Self; 5] {
-        [Self::Sgd, Self::momentum(), Self::rmsprop(), Self::adam(), Self::adamw()]
+    pub fn all() -> [Self; 7] {
+        let [nesterov, adagrad] = [Self::nesterov(), Self::adagrad()];
+        [Self::Sgd, Self::momentum(), nesterov, adagrad, Self::rmsprop(), Self::adam(), Self::adamw()]
     }
 
     /// Its name in configs.
@@ -80,6 +106,8 @@ impl<T: Real> Rule<T> {
         match self {
             Self::Sgd => "sgd",
             Self::Momentum { .. } => "momentum",
+            Self::Nesterov { .. } => "nesterov",
+            Self::Adagrad { .. } => "adagrad",
             Self::RmsProp { .. } => "rmsprop",
             Self::Adam { .. } => "adam",
             Self::AdamW { .. } => "adamw",
@@ -88,12 +116,12 @@ impl<T: Real> Rule<T> {
 
     /// Whether it keeps a first moment or momentum buffer (`m`).
     pub const fn keeps_m(&self) -> bool {
-        matches!(self, Self::Momentum { .. } | Self::Adam { .. } | Self::AdamW { .. })
+        matches!(self, Self::Momentum { .. } | Self::Nesterov { .. } | Self::Adam { .. } | Self::AdamW { .. })
     }
 
     /// Whether it keeps a second moment (`v`).
     pub const fn keeps_v(&self) -> bool {
-        matches!(self, Self::RmsProp { .. } | Self::Adam { .. } | Self::AdamW { .. })
+        matches!(self, Self::Adagrad { .. } | Self::RmsProp { .. } | Self::Adam { .. } | Self::AdamW { .. })
     }
 }
 
@@ -108,12 +136,38 @@ pub struct Hyper<T = f32> {
     pub decay: T,
     /// Steps taken, this one included (1 for the first).
     pub step: u64,
+    /// What becomes of the gradient before the rule sees it.
+    pub clip: Option<Clip<T>>,
+}
+
+/// A gradient held within bounds: `g ← clamp(scale·g, −limit, limit)`. NaN stays NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clip<T = f32> {
+    /// For clipping by norm: `min(1, max_norm/(norm + 1e-6))`, as PyTorch's `clip_grad_norm_`. 1 for none.
+    pub scale: T,
+    /// For clipping by value, as PyTorch's `clip_grad_value_`. ∞ for none.
+    pub limit: T,
+}
+
+impl<T: Real> Clip<T> {
+    /// Of one element.
+    pub(crate) fn element(&self, g: T) -> T {
+        let g = self.scale * g;
+        if g > self.limit {
+            self.limit
+        } else if g < -self.limit {
+            -self.limit
+        } else {
+            g
+        }
+    }
 }
 
 /// A [`Hyper`] reduced to what an element's update needs, computed once a call, in f64.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coefficients<T> {
     pub(crate) rule: Rule<T>,
+    pub(crate) clip: Option<Clip<T>>,
     pub(crate) lr: T,
     /// λ where it is part of the gradient.
     pub(crate) decay: T,
@@ -123,9 +177,9 @@ pub(crate) struct Coefficients<T> {
     pub(crate) m_keep: T,
     /// `1 − β₁`.
     pub(crate) m_take: T,
-    /// α or β₂.
+    /// α or β₂; 1 for Adagrad.
     pub(crate) v_keep: T,
-    /// `1 − α` or `1 − β₂`.
+    /// `1 − α` or `1 − β₂`; 1 for Adagrad.
     pub(crate) v_take: T,
     /// `1/√(1 − β₂ᵗ)`.
     pub(crate) v_scale: T,
@@ -137,6 +191,7 @@ impl<T: Real> Hyper<T> {
         let (lr, decay) = (self.lr.to_f64(), self.decay.to_f64());
         let mut c = Coefficients {
             rule: self.rule,
+            clip: self.clip,
             lr: self.lr,
             decay: self.decay,
             shrink: T::ONE,
@@ -149,7 +204,11 @@ impl<T: Real> Hyper<T> {
         };
         match self.rule {
             Rule::Sgd => {}
-            Rule::Momentum { momentum } => c.m_keep = momentum,
+            Rule::Momentum { momentum } | Rule::Nesterov { momentum } => c.m_keep = momentum,
+            Rule::Adagrad { eps } => {
+                (c.v_keep, c.v_take) = (T::ONE, T::ONE);
+                c.eps = eps;
+            }
             Rule::RmsProp { alpha, eps } => {
                 c.v_keep = alpha;
                 c.v_take = T::from_f64(1.0 - alpha.to_f64());

@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::error::{Error, expect};
+use crate::layout::Layout;
 use crate::matrix::Matrix;
 use crate::ops::{Encode, GradSink, HiddenDelta, Hyper, Result, WeightGrad};
 use crate::real::Real;
@@ -72,6 +73,10 @@ pub struct BatchedStep<T: Real = f32> {
     /// Sums of squares of one matrix a model.
     pub(super) squares: Vec<f64>,
     hypers: Hypers<T>,
+    /// Where gradients are stored, if they are: `w_enc`, `w_dec`.
+    stored: Option<[Matrix<T>; 2]>,
+    norms: Vec<f64>,
+    report_norm: bool,
     /// Whether reports hold the weight decay's term, which takes a pass over the weights. On at first. The updates do
     /// not depend on it.
     pub report_weight_decay: bool,
@@ -113,7 +118,8 @@ impl<T: Real> BatchedStep<T> {
         let weights = tensors()?;
         // Behind the matrices, which have found that these fit in memory.
         let row = |width: usize| vec![T::ZERO; models * width];
-        let idle = Hyper { rule: cfgs[0].rule, lr: T::ZERO, decay: T::ZERO, step: 0 };
+        let idle = Hyper { rule: cfgs[0].rule, lr: T::ZERO, decay: T::ZERO, step: 0, clip: None };
+        let stores = cfgs.iter().any(|cfg| cfg.clip_norm.is_some());
         Ok(Self {
             cfgs: cfgs.to_vec(),
             panel,
@@ -134,6 +140,9 @@ impl<T: Real> BatchedStep<T> {
             loss_sums: vec![0.0; models],
             squares: vec![0.0; models],
             hypers: Hypers { matrices: vec![idle; models], biases: vec![idle; models] },
+            stored: if stores { Some([zeros(d_in, d_hid)?, zeros(d_hid, d_in)?]) } else { None },
+            norms: vec![f64::NAN; models],
+            report_norm: false,
             report_weight_decay: true,
         })
     }
@@ -163,25 +172,76 @@ impl<T: Real> BatchedStep<T> {
         // With the decoder's weights as they were in the forward pass: before their update.
         self.backward_hidden(backend, n)?;
 
+        let stores = self.report_norm || self.cfgs.iter().any(|cfg| cfg.clip_norm.is_some());
+        if stores {
+            self.store_gradients(backend, x)?;
+        }
         for (model, cfg) in self.cfgs.iter().enumerate() {
             let decay = T::from_f64(cfg.decay_rate(n));
-            let hyper = Hyper { rule: cfg.rule, lr: lr[model], decay, step: self.steps[model] + 1 };
+            let (step, clip) = (self.steps[model] + 1, cfg.clip(self.norms[model]));
+            let hyper = Hyper { rule: cfg.rule, lr: lr[model], decay, step, clip };
             self.hypers.matrices[model] = hyper;
             self.hypers.biases[model] = Hyper { decay: T::ZERO, ..hyper };
+            reports[model].gradient_norm = self.report_norm.then_some(self.norms[model]);
         }
         let (w, moments, Hypers { matrices, biases }) = (&mut self.weights, &mut self.moments, &self.hypers);
 
-        let sink = GradSink::Update(moments.w_dec(matrices, w, &mut self.w_dec_t));
-        backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
-
-        let sink = GradSink::Update(moments.w_enc(matrices, w));
-        backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
+        match self.stored.as_ref().filter(|_| stores) {
+            Some([w_enc, w_dec]) => {
+                backend.update_matrix(w_dec.view(), moments.w_dec(matrices, w, &mut self.w_dec_t))?;
+                backend.update_matrix(w_enc.view(), moments.w_enc(matrices, w))?;
+            }
+            None => {
+                let sink = GradSink::Update(moments.w_dec(matrices, w, &mut self.w_dec_t));
+                backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
+                let sink = GradSink::Update(moments.w_enc(matrices, w));
+                backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
+            }
+        }
 
         backend.update_vector(moments.b_dec(biases, w, &self.b_dec_grad))?;
         backend.update_vector(moments.b_enc(biases, w, &self.b_enc_grad))?;
 
         self.steps.iter_mut().for_each(|steps| *steps += 1);
         self.ema.copy_from_slice(&self.rho_hat);
+        Ok(())
+    }
+
+    /// Whether reports hold the norm of the gradient. Off at first. The updates do not depend on it, but their cost does:
+    /// where it is on, or a model has a `clip_norm`, the gradients of the weights are stored (`2·d_in·d_hid` numbers a
+    /// model, allocated here), summed, and read again by the updates, instead of being used up tile by tile.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn report_gradient_norm(&mut self, on: bool) -> Result {
+        if on && self.stored.is_none() {
+            let (models, d_in, d_hid) = (self.models(), self.d_in(), self.d_hid());
+            let zeros = |rows, cols| matrices(models, rows, cols, self.panel);
+            self.stored = Some([zeros(d_in, d_hid)?, zeros(d_hid, d_in)?]);
+        }
+        self.report_norm = on;
+        Ok(())
+    }
+
+    /// Stores the gradients of the weights, and their norms over all four tensors.
+    fn store_gradients(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>) -> Result {
+        let (n, models, d_in, d_hid) = (x.rows(), self.models(), self.d_in(), self.d_hid());
+        let Some([w_enc, w_dec]) = &mut self.stored else { return Ok(()) };
+        let sink = GradSink::Store(w_dec.view_mut());
+        backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
+        let sink = GradSink::Store(w_enc.view_mut());
+        backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
+
+        let row = |len: usize| Layout::row_major(1, len).batched(models, len);
+        let [b_enc, b_dec] = [(&self.b_enc_grad, d_hid), (&self.b_dec_grad, d_in)];
+        self.norms.fill(0.0);
+        for tensor in
+            [w_enc.view(), MatRef::new(b_enc.0, row(b_enc.1))?, w_dec.view(), MatRef::new(b_dec.0, row(b_dec.1))?]
+        {
+            backend.sum_of_squares(tensor, &mut self.squares)?;
+            self.norms.iter_mut().zip(&self.squares).for_each(|(norm, squares)| *norm += squares);
+        }
+        self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
         Ok(())
     }
 

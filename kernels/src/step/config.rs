@@ -1,7 +1,7 @@
 //! What is trained, by which objective: the numbers that stay the same from step to step.
 
 use crate::error::Error;
-use crate::ops::{Activation, Loss, Result, Rule};
+use crate::ops::{Activation, Clip, Loss, Result, Rule};
 use crate::real::Real;
 
 use super::penalty::{Penalty, RhoHat};
@@ -24,6 +24,15 @@ pub struct StepConfig<T = f32> {
     pub penalty: Penalty<T>,
     /// The optimiser.
     pub rule: Rule<T>,
+    /// The largest norm of the gradient over all four tensors: a larger one is scaled by `clip_norm/(norm + 1e-6)`, as
+    /// PyTorch's `clip_grad_norm_` does. The weight decay is no part of that gradient: it is added behind, as PyTorch's
+    /// optimisers do. The gradients are stored for it, as [`BatchedStep::report_gradient_norm`] says.
+    ///
+    /// [`BatchedStep::report_gradient_norm`]: super::BatchedStep::report_gradient_norm
+    pub clip_norm: Option<T>,
+    /// The largest size of an element of the gradient, behind `clip_norm` where both are given, before the weight decay
+    /// as there. As PyTorch's `clip_grad_value_`; costs next to nothing.
+    pub clip_value: Option<T>,
 }
 
 /// How the objective depends on the batch size `n` and the width `d_in`.
@@ -69,6 +78,8 @@ impl<T: Real> StepConfig<T> {
             weight_decay: T::ZERO,
             penalty: Penalty::None,
             rule: Rule::adam(),
+            clip_norm: None,
+            clip_value: None,
         }
     }
 
@@ -89,6 +100,17 @@ impl<T: Real> StepConfig<T> {
             (Rule::AdamW { .. }, _) | (_, Convention::PerSample) => lambda,
             (_, Convention::PerElement) => lambda / n as f64,
         }
+    }
+
+    /// What becomes of a gradient of this norm; NaN where it is not known, which no `clip_norm` asks about.
+    pub(super) fn clip(&self, norm: f64) -> Option<Clip<T>> {
+        let scale = self.clip_norm.map_or(1.0, |most| {
+            let ratio = most.to_f64() / (norm + 1e-6);
+            // Not `min`: NaN has to stay.
+            if ratio > 1.0 { 1.0 } else { ratio }
+        });
+        let limit = self.clip_value.unwrap_or(T::from_f64(f64::INFINITY));
+        (self.clip_norm.is_some() || self.clip_value.is_some()).then(|| Clip { scale: T::from_f64(scale), limit })
     }
 
     /// Whether the weight decay is a term of the objective.
@@ -136,9 +158,15 @@ impl<T: Real> StepConfig<T> {
                 }
             }
         }
+        for (name, clip) in [("clip_norm", self.clip_norm), ("clip_value", self.clip_value)] {
+            if let Some(clip) = clip {
+                within(name, clip, |c| c > 0.0, "a number above 0")?;
+            }
+        }
         match self.rule {
             Rule::Sgd => Ok(()),
-            Rule::Momentum { momentum } => not_negative("momentum", momentum),
+            Rule::Momentum { momentum } | Rule::Nesterov { momentum } => not_negative("momentum", momentum),
+            Rule::Adagrad { eps } => not_negative("eps", eps),
             Rule::RmsProp { alpha, eps } => {
                 fraction("alpha", alpha)?;
                 not_negative("eps", eps)

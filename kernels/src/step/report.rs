@@ -20,6 +20,10 @@ pub struct StepReport {
     pub rho_hat_mean: f64,
     /// Hidden units whose ρ̂ the KL penalty clamped.
     pub clamped: usize,
+    /// The norm of the gradient over all four tensors, before it is clipped and without the weight decay; where
+    /// [`BatchedStep::report_gradient_norm`](super::BatchedStep::report_gradient_norm) asks for it, and only of a step
+    /// that updates.
+    pub gradient_norm: Option<f64>,
 }
 
 /// The objective of one batch in a pass without an update: the same terms.

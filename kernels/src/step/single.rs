@@ -67,6 +67,16 @@ impl<T: Real> Step<T> {
         Ok(reports[0])
     }
 
+    /// Whether reports hold the norm of the gradient. Off at first. The updates do not depend on it, but their cost does:
+    /// where it is on, or the configuration has a `clip_norm`, the gradients of the weights are stored (`2·d_in·d_hid`
+    /// numbers, allocated here), summed, and read again by the updates, instead of being used up tile by tile.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::Error::TooLarge).
+    pub fn report_gradient_norm(&mut self, on: bool) -> Result {
+        self.batch.report_gradient_norm(on)
+    }
+
     /// One step on the batch `x [n, d_in]`: forward, backward, update with learning rate `lr`. The report is of the
     /// weights before the update.
     ///

@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{
-    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, UpdateVector,
+    Activation, Clip, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, UpdateVector,
     WeightGrad,
 };
 use sae_kernels::step::{Convention, Parameters, Penalty, RhoHat, State, Step, StepConfig, divergence};
@@ -105,6 +105,8 @@ impl Hostile {
         self.pick(&[
             Rule::Sgd,
             Rule::Momentum { momentum: a },
+            Rule::Nesterov { momentum: a },
+            Rule::Adagrad { eps },
             Rule::RmsProp { alpha: a, eps },
             Rule::Adam { beta1: a, beta2: b, eps },
             Rule::AdamW { beta1: a, beta2: b, eps },
@@ -113,7 +115,8 @@ impl Hostile {
 
     fn hyper(&mut self) -> Hyper {
         let step = self.pick(&[0, 1, 2, 1000, u64::MAX - 1, u64::MAX]);
-        Hyper { rule: self.rule(), lr: self.number(), decay: self.number(), step }
+        let clip = if self.one_in(2) { Some(Clip { scale: self.number(), limit: self.number() }) } else { None };
+        Hyper { rule: self.rule(), lr: self.number(), decay: self.number(), step, clip }
     }
 }
 
@@ -358,6 +361,8 @@ fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Resu
         weight_decay: h.fraction(),
         penalty: h.pick(&[Penalty::None, Penalty::L1 { beta }, Penalty::Kl { rho, beta, average }]),
         rule: h.rule(),
+        clip_norm: h.one_in(3).then(|| h.number()),
+        clip_value: h.one_in(3).then(|| h.number()),
     };
     let [d_in, d_hid, most] = [h.size(), h.size(), h.size()];
     // Small, or so large that no memory is asked for: what is between would be taken.

@@ -173,7 +173,8 @@ fn store(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Resul
     backend.weight_grad(WeightGrad { a, delta, sink })
 }
 
-const ADAM: Hyper = Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.1, decay: 0.0, step: 1 };
+const ADAM: Hyper =
+    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.1, decay: 0.0, step: 1, clip: None };
 
 fn update_with(
     backend: &mut dyn Backend,

@@ -39,6 +39,7 @@ impl Example {
             weight_decay: if rng.random() { rng.random_range(0.0..0.5) } else { 0.0 },
             penalty,
             rule: if rng.random_ratio(1, 4) { Rule::adamw() } else { Rule::Sgd },
+            ..StepConfig::new()
         };
         let mut weights = Parameters::zeros(d_in, d_hid);
         for (_, tensor) in weights.tensors_mut() {

@@ -45,6 +45,7 @@ impl Single {
                 }
             },
             rule: if cfg.rule == Rule::Sgd { Rule::Sgd } else { Rule::adamw() },
+            ..StepConfig::new()
         };
         let weights = Parameters { w_enc: f32s(w_enc), b_enc: f32s(b_enc), w_dec: f32s(w_dec), b_dec: f32s(b_dec) };
         let Example { d_in, d_hid, n, .. } = example;
@@ -76,6 +77,7 @@ impl Single {
                 }
             },
             rule: if cfg.rule == Rule::Sgd { Rule::Sgd } else { Rule::adamw() },
+            ..StepConfig::new()
         };
         let mut step = Step::new(self.d_in, self.d_hid, self.n, None, cfg).unwrap();
         let Parameters { w_enc, b_enc, w_dec, b_dec } = &self.weights;

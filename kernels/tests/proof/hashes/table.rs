@@ -2,7 +2,7 @@
 
 /// A row's name and the hash of its results' bits.
 #[rustfmt::skip]
-pub(super) const TABLE: [(&str, u64); 65] = [
+pub(super) const TABLE: [(&str, u64); 73] = [
     ("Store", 0x729f_ba5b_ac82_2298),
     ("Gemm { form: Nn, accumulate: false }", 0xcfb3_0b5a_0ebd_889b),
     ("Gemm { form: Nn, accumulate: true }", 0x659b_c249_489e_effa),
@@ -46,6 +46,10 @@ pub(super) const TABLE: [(&str, u64); 65] = [
     ("Update { rule: Sgd, transposed: false }", 0x883e_995d_e99b_abfb),
     ("Update { rule: Momentum { momentum: 0.9 }, transposed: true }", 0x9379_fadf_fd2c_1017),
     ("Update { rule: Momentum { momentum: 0.9 }, transposed: false }", 0xbdc0_fb38_1a08_422e),
+    ("Update { rule: Nesterov { momentum: 0.9 }, transposed: true }", 0x012f_80a5_5a87_fea3),
+    ("Update { rule: Nesterov { momentum: 0.9 }, transposed: false }", 0x5c06_cf5f_deaf_5eb7),
+    ("Update { rule: Adagrad { eps: 1e-10 }, transposed: true }", 0xb70b_173d_b7c6_e4e1),
+    ("Update { rule: Adagrad { eps: 1e-10 }, transposed: false }", 0x22c6_7388_1ac6_b33d),
     ("Update { rule: RmsProp { alpha: 0.99, eps: 1e-8 }, transposed: true }", 0xded7_c5ec_4175_5082),
     ("Update { rule: RmsProp { alpha: 0.99, eps: 1e-8 }, transposed: false }", 0xc2ec_f7d9_c460_aec4),
     ("Update { rule: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, transposed: true }", 0x3fdf_c845_847e_e936),
@@ -54,6 +58,8 @@ pub(super) const TABLE: [(&str, u64); 65] = [
     ("Update { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, transposed: false }", 0x7239_fac4_02d4_d6aa),
     ("UpdateVector { rule: Sgd }", 0x7244_36b5_ea87_7eae),
     ("UpdateVector { rule: Momentum { momentum: 0.9 } }", 0xf7df_6177_be94_d94a),
+    ("UpdateVector { rule: Nesterov { momentum: 0.9 } }", 0xb4e3_e079_9379_1e2f),
+    ("UpdateVector { rule: Adagrad { eps: 1e-10 } }", 0x318e_bc88_c82a_aa5c),
     ("UpdateVector { rule: RmsProp { alpha: 0.99, eps: 1e-8 } }", 0x16c7_43f8_fc64_4bfd),
     ("UpdateVector { rule: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x1054_13b5_9f63_ba9e),
     ("UpdateVector { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x9f88_432f_9771_661a),
@@ -68,4 +74,6 @@ pub(super) const TABLE: [(&str, u64); 65] = [
     ("30 steps: Sigmoid, Bce, adamw", 0x06a5_6f78_ac65_e1af),
     ("30 steps: Relu, Squared, momentum", 0xd0c1_f0a8_544c_3c38),
     ("30 steps: Tanh, Squared, rmsprop", 0x62bc_9c98_4461_6221),
+    ("30 steps: Sigmoid, Squared, nesterov", 0x18c0_2534_3367_6f5e),
+    ("30 steps: Sigmoid, Squared, adagrad", 0xa71f_3515_4788_e275),
 ];

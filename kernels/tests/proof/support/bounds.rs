@@ -266,6 +266,15 @@ fn update(rule: Rule, data: &Data, g: Near, w: f64, m: f32, v: f32) -> [Near; 3]
             let m = add(mul(f32s(momentum), m), decayed);
             [descend(w, f32s(data.lr), m), m, v]
         }
+        Rule::Nesterov { momentum } => {
+            let m = add(mul(f32s(momentum), m), decayed);
+            [descend(w, f32s(data.lr), add(mul(f32s(momentum), m), decayed)), m, v]
+        }
+        Rule::Adagrad { eps } => {
+            let v = add(v, mul(decayed, decayed));
+            let under = add(v.sqrt().rounded(1), f32s(eps));
+            [descend(w, f32s(data.lr), decayed.over(under).rounded(1)), m, v]
+        }
         Rule::RmsProp { alpha, eps } => {
             let v = second(alpha, decayed);
             let under = add(v.sqrt().rounded(1), f32s(eps));

@@ -174,10 +174,12 @@ impl Data {
         let rule = match rule {
             Rule::Sgd => Rule::Sgd,
             Rule::Momentum { momentum } => Rule::Momentum { momentum: t(momentum) },
+            Rule::Nesterov { momentum } => Rule::Nesterov { momentum: t(momentum) },
+            Rule::Adagrad { eps } => Rule::Adagrad { eps: t(eps) },
             Rule::RmsProp { alpha, eps } => Rule::RmsProp { alpha: t(alpha), eps: t(eps) },
             Rule::Adam { beta1, beta2, eps } => Rule::Adam { beta1: t(beta1), beta2: t(beta2), eps: t(eps) },
             Rule::AdamW { beta1, beta2, eps } => Rule::AdamW { beta1: t(beta1), beta2: t(beta2), eps: t(eps) },
         };
-        Hyper { rule, lr: t(self.lr), decay: t(self.decay), step: self.step }
+        Hyper { rule, lr: t(self.lr), decay: t(self.decay), step: self.step, clip: None }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) fn setups() -> Vec<StepConfig> {
             ..plain
         },
         StepConfig { hidden: Activation::Tanh, output: Activation::Tanh, rule: Rule::rmsprop(), ..plain },
+        StepConfig { penalty: kl(RhoHat::Batch), rule: Rule::nesterov(), clip_value: Some(0.01), ..plain },
+        StepConfig { penalty: kl(RhoHat::Batch), rule: Rule::adagrad(), clip_norm: Some(0.5), ..plain },
     ]
 }
 
