@@ -87,6 +87,10 @@ choices! {
         Sgd = "sgd",
         /// Gradient descent with momentum.
         Momentum = "momentum",
+        /// Gradient descent with Nesterov's momentum.
+        Nesterov = "nesterov",
+        /// Adagrad.
+        Adagrad = "adagrad",
         /// RMSprop.
         RmsProp = "rmsprop",
         /// Adam, weight decay in the gradient.

@@ -9,9 +9,12 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, OptimizerKind};
 use crate::error::{Error, Result, excerpt, nearest, one_line};
 use crate::paths::missing;
+
+/// PyTorch's default for Adagrad.
+const ADAGRAD_EPS: f64 = 1e-10;
 
 impl Config {
     /// The settings of the file at `path`, if any, with `overrides` (`("model.d_hid", "64")`) laid over them in order,
@@ -36,6 +39,10 @@ impl Config {
         settings.lay_text(text, name)?;
         for (key, value) in overrides {
             settings.lay_override(key, value)?;
+        }
+        let optimizer = &mut settings.config.optimizer;
+        if optimizer.kind == OptimizerKind::Adagrad && !settings.eps_given {
+            optimizer.eps = ADAGRAD_EPS;
         }
         settings.config.validate()?;
         Ok(settings.config)
@@ -69,6 +76,8 @@ struct Settings {
     table: Table,
     /// The same, typed.
     config: Config,
+    /// Whether `optimizer.eps` was among the settings: its default depends on the optimiser.
+    eps_given: bool,
 }
 
 impl Settings {
@@ -76,7 +85,7 @@ impl Settings {
         let config = Config::default();
         let known =
             Table::try_from(&config).map_err(|e| Error::Failed(format!("the default config is not TOML: {e}")))?;
-        Ok(Self { table: known.clone(), known, config })
+        Ok(Self { table: known.clone(), known, config, eps_given: false })
     }
 
     fn lay_text(&mut self, text: &str, name: &str) -> Result {
@@ -131,6 +140,7 @@ impl Settings {
     /// Sets one key, after its name and type, and the value as part of the whole.
     fn lay(&mut self, section: Option<&str>, key: &str, value: Value, place: &str) -> Result {
         let full = section.map_or(key.to_owned(), |section| format!("{section}.{key}"));
+        self.eps_given |= full == "optimizer.eps";
         // An override's place names the key already.
         let place =
             if place == format!("--{full}") { place.to_owned() } else { format!("{place}: {}", excerpt(&full)) };

@@ -115,9 +115,10 @@ pub struct OptimizerConfig {
     pub beta1: f64,
     /// Decay of the second moment (`adam`, `adamw`).
     pub beta2: f64,
-    /// Added to the root of the second moment (`adam`, `adamw`, `rmsprop`).
+    /// Added to the root of the second moment (`adam`, `adamw`, `rmsprop`, `adagrad`); where a file or an option does not
+    /// give it, that of PyTorch: 1e-10 for `adagrad`, else 1e-8.
     pub eps: f64,
-    /// μ (`momentum`).
+    /// μ (`momentum`, `nesterov`).
     pub momentum: f64,
     /// Decay of the mean square (`rmsprop`).
     pub alpha: f64,
@@ -137,6 +138,10 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Whether a last, smaller batch is left out.
     pub drop_last: bool,
+    /// The largest size of an element of the gradient; 0 for no limit.
+    pub clip_value: f64,
+    /// The largest norm of the gradient over all four tensors; 0 for no limit. Behind it comes `clip_value`.
+    pub clip_norm: f64,
     /// A hidden unit counts as active above this.
     pub threshold_active: f64,
     /// Whether the run directory gets a TensorBoard event file.
@@ -199,6 +204,8 @@ impl Default for TrainConfig {
             max_steps: 0,
             shuffle: true,
             drop_last: false,
+            clip_value: 0.0,
+            clip_norm: 0.0,
             threshold_active: 0.5,
             tensorboard: true,
             tensorboard_share: 0.01,
@@ -214,6 +221,8 @@ impl OptimizerConfig {
         match self.kind {
             OptimizerKind::Sgd => Rule::Sgd,
             OptimizerKind::Momentum => Rule::Momentum { momentum: number(self.momentum) },
+            OptimizerKind::Nesterov => Rule::Nesterov { momentum: number(self.momentum) },
+            OptimizerKind::Adagrad => Rule::Adagrad { eps },
             OptimizerKind::RmsProp => Rule::RmsProp { alpha: number(self.alpha), eps },
             OptimizerKind::Adam => Rule::Adam { beta1, beta2, eps },
             OptimizerKind::AdamW => Rule::AdamW { beta1, beta2, eps },

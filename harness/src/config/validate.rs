@@ -56,6 +56,11 @@ impl Config {
         fraction("optimizer.beta2", optimizer.beta2)?;
         fraction("optimizer.momentum", optimizer.momentum)?;
         fraction("optimizer.alpha", optimizer.alpha)?;
+        for (key, value) in [("train.clip_value", self.train.clip_value), ("train.clip_norm", self.train.clip_norm)] {
+            if value != 0.0 && !both(value, |v| v > 0.0 && v.is_finite()) {
+                return wrong(key, value, "a finite number above 0 (in f32), or 0 for no limit");
+            }
+        }
         if !both(self.train.threshold_active, f64::is_finite) {
             return wrong("train.threshold_active", self.train.threshold_active, "a finite number");
         }
@@ -138,6 +143,8 @@ mod tests {
             ("train.max_steps", &["-1"], &["0", "10"]),
             ("train.tensorboard_share", &["-0.1", "1.1", "nan"], &["0", "1"]),
             ("train.threshold_active", &["nan", "inf"], &["-1", "0"]),
+            ("train.clip_value", &["-1", "nan", "inf", "1e-60", "1e39"], &["0", "0.5"]),
+            ("train.clip_norm", &["-1", "nan", "inf", "1e-60", "1e39"], &["0", "1"]),
         ] {
             for value in bad {
                 let error = load(key, value).unwrap_err();

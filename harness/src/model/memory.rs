@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 /// Bytes of an element.
 const F32: u128 = size_of::<f32>() as u128;
 
-/// Bytes a training step holds: weights, the transposed decoder, `moments` optimiser states and `batch` samples with
-/// their activations and errors.
+/// Bytes a training step holds: weights, the transposed decoder, `moments` tensors beside each weight matrix (what the
+/// optimiser keeps; a gradient that is stored) and `batch` samples with their activations and errors.
 pub fn step_bytes(d_in: usize, d_hid: usize, batch: usize, moments: usize) -> u128 {
     let (d_in, d_hid, batch) = (d_in as u128, d_hid as u128, batch as u128);
     let matrix = d_in.saturating_mul(d_hid);

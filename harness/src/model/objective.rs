@@ -33,7 +33,14 @@ pub fn step_config(config: &Config) -> StepConfig {
         weight_decay: config.loss.weight_decay as f32,
         penalty,
         rule: config.optimizer.rule(),
+        clip_norm: limit(config.train.clip_norm),
+        clip_value: limit(config.train.clip_value),
     }
+}
+
+/// 0 is none.
+fn limit(most: f64) -> Option<f32> {
+    (most > 0.0).then_some(most as f32)
 }
 
 /// What a model file says of the objective; λ is 0 where the optimiser decouples it.
@@ -82,5 +89,24 @@ pub(crate) fn saved_objective(cfg: &ModelConfig, file: &str) -> Result<StepConfi
         weight_decay: cfg.lambda as f32,
         penalty,
         rule: Rule::Sgd,
+        ..StepConfig::new()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_the_gradient_reach_the_kernels_and_0_is_none() {
+        let clips = |norm: &str, value: &str| {
+            let pairs = [("train.clip_norm", norm), ("train.clip_value", value)];
+            let config = Config::load(None, &pairs.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+            let cfg = step_config(&config);
+            (cfg.clip_norm, cfg.clip_value)
+        };
+        assert_eq!(clips("0", "0"), (None, None));
+        assert_eq!(clips("0.5", "0"), (Some(0.5), None));
+        assert_eq!(clips("0", "0.25"), (None, Some(0.25)));
+    }
 }

@@ -133,7 +133,7 @@ impl Trainer {
         let plan = Plan::new(&config.train, set.train.rows)?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
-        let moments = usize::from(cfg.rule.keeps_m()) + usize::from(cfg.rule.keeps_v());
+        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some()].map(usize::from).iter().sum();
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
         require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
         let weights = initial_weights(&config.model.init, d_in, d_hid, config.seed)?;

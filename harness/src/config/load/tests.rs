@@ -48,7 +48,7 @@ rho_hat = "batch"            # batch | ema
 ema_decay = 0.9
 
 [optimizer]
-kind = "adam"                # sgd | momentum | rmsprop | adam | adamw
+kind = "adam"                # sgd | momentum | nesterov | adagrad | rmsprop | adam | adamw
 lr = 1e-3
 beta1 = 0.9
 beta2 = 0.999
@@ -62,7 +62,11 @@ epochs = 50
 max_steps = 0                # 0: no limit
 shuffle = true
 drop_last = false
+clip_value = 0.0             # 0: no limit
+clip_norm = 0.0              # 0: no limit
 threshold_active = 0.5       # a hidden unit counts as active above this
+tensorboard = true
+tensorboard_share = 0.01
 "#;
 
 #[test]
@@ -233,4 +237,18 @@ proptest! {
         let _ = with(&text, &value);
         let _ = with("sparsity.rho", &value);
     }
+}
+
+#[test]
+fn the_default_of_eps_is_that_of_the_optimizer() {
+    let eps = |text: &str, overrides: &[(&str, &str)]| {
+        let overrides: Vec<_> = overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::parse(text, "x.toml", &overrides).unwrap().optimizer.eps
+    };
+    assert_eq!(eps("", &[]), 1e-8);
+    assert_eq!(eps("", &[("optimizer.kind", "adagrad")]), 1e-10);
+    assert_eq!(eps("[optimizer]\nkind = \"adagrad\"\neps = 1e-8", &[]), 1e-8);
+    assert_eq!(eps("[optimizer]\nkind = \"adagrad\"", &[("optimizer.eps", "1e-3")]), 1e-3);
+    let resolved = Config::parse("[optimizer]\nkind = \"adagrad\"", "x.toml", &[]).unwrap().to_toml().unwrap();
+    assert_eq!(eps(&resolved, &[]), 1e-10);
 }
