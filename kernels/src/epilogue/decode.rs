@@ -1,6 +1,6 @@
 //! `x_hat = g(z + bias)`, the loss, `delta = scale·dloss/dz` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::math::vector as math;
@@ -27,10 +27,10 @@ impl TileOp for DecodeTile<'_> {
         match self.loss {
             Loss::Squared => with_nonlinearity!(self.activation, F => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<S, SquaredError<F>>(simd, tile) }
+                side_by_side!(simd, tile.cols, unsafe { self.rows::<_, SquaredError<F>>(simd, tile) })
             }),
             // SAFETY: the caller's; the door has checked that the activation is the sigmoid.
-            Loss::Bce => unsafe { self.rows::<S, CrossEntropy>(simd, tile) },
+            Loss::Bce => side_by_side!(simd, tile.cols, unsafe { self.rows::<_, CrossEntropy>(simd, tile) }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `h = f(z + bias)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::Activation;
@@ -19,8 +19,12 @@ pub(crate) struct EncodeTile<'a> {
 impl TileOp for EncodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
-        // SAFETY: the caller's.
-        with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
+        with_nonlinearity!(self.activation, F => {
+            side_by_side!(simd, tile.cols, {
+                // SAFETY: the caller's.
+                unsafe { self.rows::<_, F>(simd, tile) }
+            })
+        })
     }
 
     #[inline(always)]

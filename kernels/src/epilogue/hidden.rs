@@ -1,6 +1,6 @@
 //! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::{Activation, REDUCE_ROWS};
@@ -20,8 +20,12 @@ pub(crate) struct HiddenTile<'a> {
 impl TileOp for HiddenTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
-        // SAFETY: the caller's.
-        with_nonlinearity!(self.activation, F => unsafe { self.rows::<S, F>(simd, tile) })
+        with_nonlinearity!(self.activation, F => {
+            side_by_side!(simd, tile.cols, {
+                // SAFETY: the caller's.
+                unsafe { self.rows::<_, F>(simd, tile) }
+            })
+        })
     }
 
     #[inline(always)]

@@ -190,6 +190,25 @@ impl Nonlinearity for Identity {
     }
 }
 
+/// Runs `$body`, which is generic over the type of the token `$simd`, on several vectors at once where `$cols` columns are
+/// that many: the chains of operations are long, and neighbours fill each other's waits.
+macro_rules! side_by_side {
+    ($simd:ident, $cols:expr, $body:expr) => {
+        match $cols / S::LANES {
+            4 if $cols == 4 * S::LANES => {
+                let $simd = $crate::simd::Side::<S, 4>($simd);
+                $body
+            }
+            2 if $cols == 2 * S::LANES => {
+                let $simd = $crate::simd::Side::<S, 2>($simd);
+                $body
+            }
+            _ => $body,
+        }
+    };
+}
+pub(crate) use side_by_side;
+
 /// Runs `$body` with `$f` naming the type of an [`Activation`](crate::ops::Activation).
 macro_rules! with_nonlinearity {
     ($activation:expr, $f:ident => $body:expr) => {

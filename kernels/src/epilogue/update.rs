@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{TileOp, load_n, store_n, vectorize_on};
+use super::{TileOp, load_n, side_by_side, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::isa::Isa;
@@ -221,9 +221,11 @@ impl TileOp for UpdateTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         let numbers = &self.by[tile.problem];
-        let by = By::new(simd, numbers);
-        // SAFETY: the caller's.
-        with_formula!(numbers, F => unsafe { self.rows::<S, F>(&by, tile) });
+        side_by_side!(simd, tile.cols, {
+            let by = By::new(simd, numbers);
+            // SAFETY: the caller's.
+            with_formula!(numbers, F => unsafe { self.rows::<_, F>(&by, tile) });
+        });
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
             && (end.is_multiple_of(self.group) || end == self.m)
