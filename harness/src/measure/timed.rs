@@ -114,6 +114,10 @@ impl Backend for Timed {
         self.inner.panel()
     }
 
+    fn keeps_threads(&self) -> bool {
+        self.inner.keeps_threads()
+    }
+
     fn gemm(&mut self, op: Gemm<'_>) -> Result {
         self.inner.gemm(op)
     }

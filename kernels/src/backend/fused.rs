@@ -90,6 +90,10 @@ impl Backend for Fused {
         Some(self.tier.panel)
     }
 
+    fn keeps_threads(&self) -> bool {
+        true
+    }
+
     fn gemm(&mut self, mut op: Gemm<'_>) -> Result {
         let dims = check::gemm(&op)?;
         if op.form == Form::Tn {

@@ -50,6 +50,12 @@ pub trait Backend<T = f32>: Send {
     /// The panel width it works fastest in; `None` for row-major.
     fn panel(&self) -> Option<usize>;
 
+    /// Whether all its threads are rayon's and take part in its own code only, so that a step may keep them from one
+    /// operation to the next.
+    fn keeps_threads(&self) -> bool {
+        false
+    }
+
     /// `c = a·b` or `aᵀ·b`.
     ///
     /// # Errors

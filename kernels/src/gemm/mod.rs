@@ -23,7 +23,7 @@ pub(crate) mod tier;
 use crate::matrix::AlignedVec;
 use crate::ops::check::Dims;
 use crate::ops::{Form, REDUCE_ROWS};
-use crate::pool;
+use crate::pool::{self, Grid, Turn};
 use cache::CacheSizes;
 pub(crate) use kernel::Ahead;
 use kernel::{TileArgs, UNROLL};
@@ -188,16 +188,18 @@ impl Product<'_> {
         let slots = &Slots(scratch.slots.as_mut_ptr());
 
         let (this, plan) = (&self, &plan);
+        let last = self.tier.strip(n - (plan.panels - 1) * panel).1 as f64 / panel as f64;
+        let grid = Grid { rows: batch * plan.chunks, cols: plan.panels, last };
         let mut k0 = 0;
         loop {
             let steps = plan.kc.min(k - k0);
-            pool::for_each(plan.slots, batch * plan.chunks * plan.panels, &|slot, unit| {
-                let (strip, panel) = (unit / plan.panels, unit % plan.panels);
-                let (problem, chunk) = (strip / plan.chunks, strip % plan.chunks);
+            pool::for_each_of(plan.slots, grid, &|turn| {
+                let (problem, chunk) = (turn.row / plan.chunks, turn.row % plan.chunks);
                 // SAFETY: units are disjoint parts of the result; a slot's memory has one user at a time; the rest is
                 // the caller's.
                 unsafe {
-                    let unit = Unit { problem, panel, chunk, k0, steps, packed: slots.get(slot), waiting };
+                    let packed = slots.get(turn.slot);
+                    let unit = Unit { problem, chunk, panel: turn.col, turn, k0, steps, packed, waiting };
                     this.unit(plan, &unit);
                 }
             });
@@ -209,8 +211,8 @@ impl Product<'_> {
     }
 
     /// The strip of `b` that this thread will probably want next, where it is in one piece.
-    fn next_b(&self, plan: &Plan, unit: &Unit) -> Strip {
-        let panel = (unit.panel + plan.slots) % plan.panels;
+    fn next_b(&self, unit: &Unit<'_>) -> Strip {
+        let panel = unit.turn.next_col();
         let width = self.tier.panel;
         if self.b.row_stride() != width || panel == unit.panel {
             return Strip::NONE;
@@ -220,21 +222,21 @@ impl Product<'_> {
 
     /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
     /// kernel itself asks for the next rows.)
-    fn next_a(&self, plan: &Plan, unit: &Unit) -> Strip {
+    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Strip {
         let width = self.tier.panel;
         if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
             return Strip::NONE;
         }
         let row = (unit.chunk + 1) * plan.rows;
         let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
-        // A thread sees one panel in `slots`.
-        let share = whole.div_ceil(plan.panels.div_ceil(plan.slots));
-        let from = share * (unit.panel / plan.slots);
+        let (number, panels) = unit.turn.of_row();
+        let share = whole.div_ceil(panels);
+        let from = share * number;
         let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
         Strip { at, left: share.min(whole.saturating_sub(from)) }
     }
 
-    unsafe fn unit(&self, plan: &Plan, unit: &Unit) {
+    unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
         let Dims { m, n, k, .. } = self.dims;
         let &Unit { problem, k0, steps, packed, waiting, .. } = unit;
         let tier = self.tier;
@@ -251,7 +253,7 @@ impl Product<'_> {
         } else {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
-        let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
+        let (mut next_b, mut next_a) = (self.next_b(unit), self.next_a(plan, unit));
         let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
         let mut args = TileArgs {
             a: std::ptr::null(),
@@ -345,10 +347,11 @@ impl Strip {
 }
 
 /// A chunk of rows of one panel of one problem, over one run of k.
-struct Unit {
+struct Unit<'a> {
     problem: usize,
     panel: usize,
     chunk: usize,
+    turn: &'a Turn,
     k0: usize,
     steps: usize,
     /// Room for a packed run of `b`.

@@ -5,6 +5,7 @@ use crate::error::{Error, expect};
 use crate::layout::Layout;
 use crate::matrix::Matrix;
 use crate::ops::{Encode, GradSink, HiddenDelta, Hyper, Result, WeightGrad};
+use crate::pool;
 use crate::real::Real;
 use crate::view::{MatMut, MatRef};
 
@@ -167,6 +168,20 @@ impl<T: Real> BatchedStep<T> {
             return Err(Error::Scalar { name: "steps taken", found: steps.to_string(), expected });
         }
         let x = self.fit(x)?;
+        if backend.keeps_threads() {
+            pool::together(|| self.forward_backward_update(backend, x, lr, reports))
+        } else {
+            self.forward_backward_update(backend, x, lr, reports)
+        }
+    }
+
+    fn forward_backward_update(
+        &mut self,
+        backend: &mut dyn Backend<T>,
+        x: MatRef<'_, T>,
+        lr: &[T],
+        reports: &mut [StepReport],
+    ) -> Result {
         let n = x.rows();
         self.forward(backend, x, None, Average::Configured, reports)?;
         // With the decoder's weights as they were in the forward pass: before their update.

@@ -2,10 +2,15 @@
 //!
 //! Work is cut into units that any thread may take; nothing about a result depends on who takes which.
 
+mod shares;
+mod team;
+
 use std::cell::Cell;
 use std::process;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use shares::Shares;
+pub(crate) use shares::{Grid, Turn};
 
 /// How many threads a call may use: those of the pool the caller runs in, or of rayon's global pool. One, where that pool
 /// is dead.
@@ -31,24 +36,40 @@ fn is_inherited() -> bool {
     rayon::current_thread_index().is_none() || (seen != 0 && seen != this)
 }
 
+/// Runs `body`, whose calls of [`for_each`] on this thread share one fork of the pool. Allocates nothing.
+pub(crate) fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    team::lead(threads(), body)
+}
+
 /// Calls `unit(slot, index)` once for every index below `units`, on up to `slots` threads. Calls with one slot never
-/// run at the same time. Allocates nothing.
+/// run at the same time. A thread begins with its own share of the indices, neighbours, and goes on with the others'.
+/// Allocates nothing.
 pub(crate) fn for_each(slots: usize, units: usize, unit: &(dyn Fn(usize, usize) + Sync)) {
-    let slots = slots.min(units);
-    if slots <= 1 {
-        (0..units).for_each(|index| unit(0, index));
-        return;
-    }
-    let next = AtomicUsize::new(0);
-    fork(0..slots, &|slot| {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= units {
-                break;
-            }
-            unit(slot, index);
+    let grid = Grid { rows: units, cols: 1, last: 1.0 };
+    for_each_of(slots, grid, &|turn| unit(turn.slot, turn.row));
+}
+
+/// As [`for_each`], of a grid of units.
+pub(crate) fn for_each_of(slots: usize, grid: Grid, unit: &(dyn Fn(&Turn) + Sync)) {
+    let allowed = slots.max(1);
+    let slots = slots.min(grid.rows * grid.cols);
+    let shares = Shares::new(slots, grid);
+    let work = |slot: usize| {
+        assert!(slot < allowed, "thread {slot} of a pool that had {allowed}");
+        while let Some(turn) = shares.take(slot) {
+            unit(&turn);
         }
-    });
+    };
+    if slots <= 1 {
+        work(0);
+    } else if !team::run(&work) {
+        fork(0..slots, &|_| work(slot()));
+    }
+}
+
+/// The number of this thread in its pool.
+fn slot() -> usize {
+    rayon::current_thread_index().unwrap_or(0)
 }
 
 fn fork(slots: std::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {

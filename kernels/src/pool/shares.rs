@@ -1,0 +1,155 @@
+//! Who does which units.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Units in rows and columns. A thread's share is a block of whole columns where there are enough of them, else whole
+/// rows, or else neighbours. The same grid is shared out in the same way every time, so that what a thread has written
+/// in one product is near it when the next one reads it, and its weights stay near it from step to step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// The work of a unit of the last column, that of the others being 1.
+    pub(crate) last: f64,
+}
+
+/// A unit, and where it is in the share it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) slot: usize,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+    first_col: usize,
+    cols: usize,
+}
+
+impl Turn {
+    /// The column of the unit that is likely to be this thread's next one.
+    pub(crate) fn next_col(&self) -> usize {
+        if self.col + 1 < self.first_col + self.cols { self.col + 1 } else { self.first_col }
+    }
+
+    /// The number of the unit in its row of the share, and how many there are.
+    pub(crate) fn of_row(&self) -> (usize, usize) {
+        (self.col - self.first_col, self.cols)
+    }
+}
+
+/// Units still to be done.
+pub(super) struct Shares {
+    shares: [Share; Self::MOST],
+    used: usize,
+}
+
+/// A block of the grid, row after row.
+#[repr(align(64))]
+struct Share {
+    /// `from << 32 | to`: those still to be done.
+    left: AtomicU64,
+    first_row: usize,
+    first_col: usize,
+    cols: usize,
+}
+
+impl Shares {
+    /// More threads than this share shares.
+    const MOST: usize = 32;
+
+    pub(super) fn new(slots: usize, grid: Grid) -> Self {
+        let Grid { rows, cols, last } = grid;
+        let used = slots.clamp(1, Self::MOST);
+        let by_rows = rows >= 4 * used && cols < 2 * used;
+        let by_cols = !by_rows && cols >= used;
+        let cut = |i: usize| match () {
+            () if i == used => {
+                if by_cols {
+                    cols
+                } else {
+                    rows
+                }
+            }
+            () if by_cols => ((((cols - 1) as f64 + last) * i as f64 / used as f64).round() as usize).min(cols),
+            () => rows * i / used,
+        };
+        let share = |i: usize| {
+            if i >= used {
+                return Share { left: AtomicU64::new(0), first_row: 0, first_col: 0, cols: 1 };
+            }
+            let (from, to) = (cut(i), cut(i + 1));
+            let (height, width) = if by_cols { (rows, to - from) } else { (to - from, cols) };
+            Share {
+                left: AtomicU64::new((height * width) as u64),
+                first_row: if by_cols { 0 } else { from },
+                first_col: if by_cols { from } else { 0 },
+                cols: width.max(1),
+            }
+        };
+        Self { shares: std::array::from_fn(share), used }
+    }
+
+    /// A unit of the slot's own share from the front, or of another one from the back.
+    pub(super) fn take(&self, slot: usize) -> Option<Turn> {
+        let own = slot % self.used;
+        let (share, index) = match self.shares[own].front() {
+            Some(index) => (own, index),
+            None => (1..self.used).map(|i| (own + i) % self.used).find_map(|i| Some((i, self.shares[i].back()?)))?,
+        };
+        let Share { first_row, first_col, cols, .. } = self.shares[share];
+        Some(Turn { slot, row: first_row + index / cols, col: first_col + index % cols, first_col, cols })
+    }
+}
+
+impl Share {
+    fn front(&self) -> Option<usize> {
+        let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both + (1 << 32));
+        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some((before >> 32) as usize)
+    }
+
+    fn back(&self) -> Option<usize> {
+        let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both - 1);
+        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some((before & u64::from(u32::MAX)) as usize - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_unit_has_one_turn_whoever_asks_first() {
+        for (rows, cols) in [(0, 3), (1, 1), (2, 4), (7, 13), (40, 1), (3, 100), (40, 3)] {
+            for slots in [1, 2, 3, 5, 31, 32, 40] {
+                for first in 0..slots {
+                    let shares = Shares::new(slots, Grid { rows, cols, last: 0.25 });
+                    let mut seen = BTreeSet::new();
+                    // One that takes two turns at once, then the others, one each.
+                    for slot in (0..usize::MAX).map(|i| if i < 2 { first } else { (first + i) % slots }) {
+                        let Some(turn) = shares.take(slot) else { break };
+                        assert!(turn.row < rows && turn.col < cols, "{turn:?}");
+                        assert!(seen.insert((turn.row, turn.col)), "{turn:?} twice");
+                        let (number, of) = turn.of_row();
+                        assert!(number < of && turn.next_col() < cols);
+                    }
+                    assert_eq!(seen.len(), rows * cols, "{rows} {cols} {slots}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_columns_where_there_are_enough_of_them_and_else_rows() {
+        let first = |slots, rows, cols| {
+            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0 });
+            (0..slots).map(|slot| shares.take(slot).map(|turn| (turn.row, turn.col))).collect::<Vec<_>>()
+        };
+        assert_eq!(first(2, 3, 12), [Some((0, 0)), Some((0, 6))]);
+        assert_eq!(first(2, 16, 2), [Some((0, 0)), Some((8, 0))]);
+        assert_eq!(first(4, 8, 1), [Some((0, 0)), Some((2, 0)), Some((4, 0)), Some((6, 0))]);
+        // The same ones every time.
+        assert_eq!(first(3, 5, 7), first(3, 5, 7));
+    }
+}
