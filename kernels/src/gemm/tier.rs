@@ -16,6 +16,8 @@ pub(crate) struct Tier {
     pub(crate) panel: usize,
     /// By vectors a tile is wide, less one: the heights there are, tallest first, down to 1.
     pub(crate) tiles: &'static [&'static [TileKernel]],
+    /// The same for strips that half a vector holds, where vectors have a half.
+    pub(crate) half: &'static [TileKernel],
 }
 
 /// `tiles![S, panel; 4: 6 5 4; 3: 8]` lists kernels as width in vectors: heights.
@@ -35,6 +37,8 @@ static AVX512: Tier = Tier {
         2: 12 8 4 2 1;
         3: 6 4 2 1;
         4: 6 5 4 3 2 1],
+    // A processor with AVX-512 has AVX2.
+    half: tiles![Avx2, 64; 1: 8 4 2 1][0],
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -45,6 +49,7 @@ static AVX2: Tier = Tier {
     tiles: tiles![Avx2, 16;
         1: 8 4 2 1;
         2: 6 5 4 3 2 1],
+    half: &[],
 };
 
 #[cfg(target_arch = "aarch64")]
@@ -57,6 +62,7 @@ static NEON: Tier = Tier {
         2: 12 8 4 2 1;
         3: 6 4 2 1;
         4: 6 5 4 3 2 1],
+    half: &[],
 };
 
 static PORTABLE: Tier = Tier {
@@ -66,6 +72,7 @@ static PORTABLE: Tier = Tier {
     tiles: tiles![Portable, 8;
         1: 8 4 3 2 1;
         2: 4 3 2 1],
+    half: &[],
 };
 
 impl Tier {
@@ -90,6 +97,9 @@ impl Tier {
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
     pub(crate) fn strip(&self, width: usize) -> (&'static [TileKernel], usize) {
         debug_assert!(0 < width && width <= self.panel);
+        if width <= self.lanes / 2 && !self.half.is_empty() {
+            return (self.half, self.lanes / 2);
+        }
         let vectors = width.div_ceil(self.lanes);
         (self.tiles[vectors - 1], vectors * self.lanes)
     }
