@@ -13,7 +13,10 @@ pub(super) struct Cli {
     pub(super) command: Command,
 }
 
-const ENVIRONMENT: &str = "Environment:
+const ENVIRONMENT: &str = "Example:
+  sae train --data digits --out runs/first && sae eval runs/first --data digits
+
+Environment:
   SAE_KERNELS_ISA=avx512|avx2|neon|portable   forces an instruction set
 
 Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 interrupted";

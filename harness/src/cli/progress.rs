@@ -12,7 +12,7 @@ use crate::train::metrics::{EpochMeasures, Measures};
 /// How often the bar's numbers change.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Three lines that fit 80 columns.
-const TEMPLATE: &str = "{prefix} {bar:22} {percent:>3}%  step {pos}/{len}  {eta} left\n{wide_msg}";
+const TEMPLATE: &str = "{prefix} {bar:22} {percent:>3}%  step {pos}/{len}  {eta} left\n{msg}";
 
 /// Says what happens on stderr.
 pub(super) enum Progress {

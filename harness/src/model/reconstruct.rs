@@ -48,3 +48,42 @@ pub fn reconstruct(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use sae_kernels::step::StepConfig;
+    use sae_kernels::{BackendKind, backend};
+
+    use super::*;
+    use crate::config::Init;
+    use crate::model::{evaluate, initial_weights};
+
+    #[test]
+    fn samples_are_seen_once_in_order_with_what_an_evaluation_sums_up() {
+        let (d_in, d_hid, rows) = (6, 5, 23);
+        let data: Vec<f32> = (0..rows * d_in).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0).collect();
+        let mut backend = backend(BackendKind::Fused).unwrap();
+        let mut step = Step::new(d_in, d_hid, 7, backend.panel(), StepConfig::new()).unwrap();
+        step.set_weights(&initial_weights(&Init::Xavier, d_in, d_hid, 3).unwrap()).unwrap();
+        let mut batch = Batch::new(7, d_in, backend.panel()).unwrap();
+        let found = evaluate(&mut step, &mut *backend, &mut batch, &data, 0.5).unwrap();
+        let (mut seen_x, mut squares, mut sums) = (Vec::new(), 0.0, vec![0.0; d_hid]);
+        reconstruct(&mut step, &mut *backend, &mut batch, &data, |seen| {
+            assert_eq!(seen.first * d_in, seen_x.len());
+            seen_x.extend_from_slice(seen.x);
+            squares += seen.x.iter().zip(seen.x_hat).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>();
+            for row in seen.h.chunks_exact(d_hid) {
+                sums.iter_mut().zip(row).for_each(|(sum, &h)| *sum += f64::from(h));
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen_x, data);
+        let rho_hat: Vec<f64> = sums.iter().map(|sum| sum / rows as f64).collect();
+        assert_eq!(rho_hat, found.activity.rho_hat());
+        // The same differences, rounded to f32 in both; their squares summed in another order and precision.
+        let mse = squares / data.len() as f64;
+        assert!((mse - found.mse).abs() <= 2f64.powi(-20) * mse, "{mse} {}", found.mse);
+        assert!(reconstruct(&mut step, &mut *backend, &mut batch, &data[1..], |_| Ok(())).is_err());
+    }
+}

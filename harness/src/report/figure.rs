@@ -86,3 +86,32 @@ impl Figure<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::filters::FilterOptions;
+
+    #[test]
+    fn a_figure_holds_its_sheet_whole_and_has_room_for_every_word() {
+        let w: Vec<f32> = (0..4 * 6).map(|i| i as f32).collect();
+        for image in [Some((2, 2)), None] {
+            let sheet = FilterSheet::draw(&w, 4, 6, &FilterOptions { image, ..FilterOptions::default() }).unwrap();
+            let caption = ["a line that is a good deal longer than six small tiles are wide ".repeat(3)];
+            let figure = Figure {
+                title: "Filters",
+                caption: &caption,
+                sheet: &sheet,
+                rows: vec!["1".into(), "a long name".into()],
+                columns: vec!["a".into(), "b".into()],
+                bar: (Palette::Grey, ["1".into(), "0".into(), "−1".into()]),
+            };
+            let canvas = figure.draw();
+            let (height, width) = canvas.size();
+            assert!(height > sheet.size.0 && width > sheet.size.1, "{height} {width}");
+            let white = |y: usize, x: usize| canvas.rgb()[3 * (y * width + x)..][..3] == [255; 3];
+            assert!((0..width).all(|x| white(0, x) && white(height - 1, x)), "nothing is cut off above or below");
+            assert!((0..height).all(|y| white(y, 0) && white(y, width - 1)), "or at the sides");
+        }
+    }
+}

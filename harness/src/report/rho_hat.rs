@@ -15,7 +15,7 @@ const BINS: usize = 30;
 const WIDE: f64 = 20.0;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
-const AREA: Area = Area { left: 78.0, top: 62.0, width: 540.0, height: 236.0 };
+const AREA: Area = Area { left: 78.0, top: 78.0, width: 540.0, height: 220.0 };
 
 /// The hidden units of a model over a set.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,9 +57,7 @@ impl RhoHatPlot<'_> {
             let x = frame.x_at(rho);
             let target = Stroke { color: ink::TEXT, width: 1.6, dashes: "6 4" };
             svg.line((x, AREA.top), (x, AREA.bottom()), target);
-            let (anchor, x) =
-                if x > AREA.left + 0.75 * AREA.width { (Anchor::End, x - 7.0) } else { (Anchor::Start, x + 7.0) };
-            svg.text((x, AREA.top + 16.0), 13.0, anchor, "", &format!("ρ = {rho}"));
+            svg.text((x, AREA.top - 6.0), 13.0, Anchor::Middle, "", &format!("ρ = {rho}"));
         }
         let labels = Labels { title: "", x: "mean activation ρ̂ of a hidden unit", y: "hidden units" };
         frame.close(&mut svg, labels);

@@ -235,6 +235,7 @@ fn help_has_an_example_for_every_command() {
         let text = sae.done(&format!("{command} --help"));
         assert!(text.contains(&format!("Example:\n  sae {command}")), "{text}");
     }
+    assert!(sae.done("--help").contains("Example:\n  sae train"));
     assert!(sae.done("--version").starts_with("sae "));
     assert_eq!(sae.run("").status.code(), Some(2));
 }

@@ -8,7 +8,6 @@ fn commands_and_options_that_are_not_there() {
     sae.refused("trian", &["unknown command `trian`", "did you mean `train`?"]);
     sae.refused("prune m --data digits", &["`prune` is not available yet"]);
     sae.refused("sweep", &["not available yet"]);
-    sae.refused("sweep", &["not available yet"]);
     sae.refused("train --resume runs/x", &["--resume", "not available yet"]);
     sae.refused("train --quite", &["--quite", "`--quiet`"]);
     sae.refused("eval", &["--data <SPEC>", "<MODEL>"]);

@@ -20,7 +20,7 @@ pub(super) fn body(run: &Run) -> Markup {
     let active = activity.active_percent();
     html! {
         p {
-            "On an average " (examined.part) " sample " (short(active / 100.0 * units as f64)) " of " (units) " units ("
+            "On an average " (examined.part) " sample " (format!("{:.1}", active / 100.0 * units as f64)) " of " (units) " units ("
             (format!("{active:.2}%")) ") are above " (threshold) ". The mean activation is " (short(activity.rho_hat_mean()))
             @if let Some(rho) = run.rho() { ", the target ρ " (rho) } ". "
             @if dead.is_empty() { "Every unit is active on some sample." }
