@@ -19,6 +19,7 @@ mod digits;
 mod element;
 mod folder;
 mod idx;
+mod noise;
 mod npy;
 mod npz;
 mod split;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub use digits::digits;
 pub use folder::{Part, load_folder};
+pub use noise::Noise;
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
 pub use synthetic::Synthetic;
 

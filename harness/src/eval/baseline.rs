@@ -6,9 +6,9 @@
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, Par, Side};
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
-use super::{EvalError, rows};
+use super::{EvalError, check_finite, rows};
 
 /// Rows taken at a time: bounds the memory of a projection to blocks of this many rows.
 const BLOCK: usize = 256;
@@ -71,16 +71,10 @@ impl Pca {
     /// # Errors
     /// If the length is 0 or no multiple of `d`, or `k` exceeds `d`.
     pub fn mse(&self, x: &[f32], k: usize) -> Result<f64, EvalError> {
-        let d = self.mean.len();
-        rows("x", x.len(), d)?;
-        if k > d {
-            let expected = format!("at most the {d} features");
-            return Err(EvalError::Scalar { name: "k", found: k.to_string(), expected });
-        }
-        let basis = self.components.as_ref().subcols(d - k, k);
+        let basis = self.basis(x, k)?;
         let mut sum = 0.0;
-        let mut block = Vec::with_capacity(BLOCK.min(x.len() / d) * d);
-        for rows in x.chunks(BLOCK * d) {
+        let mut block = Vec::with_capacity(BLOCK.min(x.len() / self.mean.len()) * self.mean.len());
+        for rows in x.chunks(BLOCK * self.mean.len()) {
             let mut rest = centre(rows, &self.mean, &mut block);
             let mut scores = Mat::<f64>::zeros(k, rest.ncols());
             matmul(scores.as_mut(), Accum::Replace, basis.transpose(), rest.as_ref(), 1.0, Par::Seq);
@@ -88,6 +82,64 @@ impl Pca {
             sum += block.iter().map(|v| v * v).sum::<f64>();
         }
         Ok(sum / x.len() as f64)
+    }
+
+    /// How far each row of `x [n, d]` lies along the first `k` components, `[n, k]`, the largest variance first.
+    ///
+    /// # Errors
+    /// As [`Pca::mse`].
+    pub fn features(&self, x: &[f32], k: usize) -> Result<Vec<f32>, EvalError> {
+        let basis = self.basis(x, k)?;
+        let mut features = Vec::with_capacity(x.len() / self.mean.len() * k);
+        let mut block = Vec::new();
+        for rows in x.chunks(BLOCK * self.mean.len()) {
+            let rows = centre(rows, &self.mean, &mut block);
+            let mut scores = Mat::<f64>::zeros(k, rows.ncols());
+            matmul(scores.as_mut(), Accum::Replace, basis.transpose(), rows.as_ref(), 1.0, Par::Seq);
+            features.extend(scores.col_iter().flat_map(|row| row.iter().rev().map(|&v| v as f32).collect::<Vec<_>>()));
+        }
+        Ok(features)
+    }
+
+    /// `x [n, d]` projected onto the first `k` components around the mean, `[n, d]`.
+    ///
+    /// # Errors
+    /// As [`Pca::mse`].
+    pub fn reconstruct(&self, x: &[f32], k: usize) -> Result<Vec<f32>, EvalError> {
+        let basis = self.basis(x, k)?;
+        let mut out = Vec::with_capacity(x.len());
+        let mut block = Vec::new();
+        for rows in x.chunks(BLOCK * self.mean.len()) {
+            let mut rows = centre(rows, &self.mean, &mut block);
+            let mut scores = Mat::<f64>::zeros(k, rows.ncols());
+            matmul(scores.as_mut(), Accum::Replace, basis.transpose(), rows.as_ref(), 1.0, Par::Seq);
+            matmul(rows.as_mut(), Accum::Replace, basis, scores.as_ref(), 1.0, Par::Seq);
+            let back = |row: &[f64]| row.iter().zip(&self.mean).map(|(v, mean)| (v + mean) as f32).collect::<Vec<_>>();
+            out.extend(block.chunks_exact(self.mean.len()).flat_map(back));
+        }
+        Ok(out)
+    }
+
+    /// The fewest components that hold `share` of the variance of the rows it was fitted on.
+    pub fn components_for(&self, share: f64) -> usize {
+        let whole: f64 = self.eigenvalues.iter().sum();
+        let mut held = 0.0;
+        let enough = self.eigenvalues.iter().position(|v| {
+            held += v;
+            held >= share * whole
+        });
+        enough.map_or(self.mean.len(), |last| last + 1)
+    }
+
+    /// The first `k` components, `[d, k]`, the smallest variance first.
+    fn basis(&self, x: &[f32], k: usize) -> Result<MatRef<'_, f64>, EvalError> {
+        let d = self.mean.len();
+        rows("x", x.len(), d)?;
+        if k > d {
+            let expected = format!("at most the {d} features");
+            return Err(EvalError::Scalar { name: "k", found: k.to_string(), expected });
+        }
+        Ok(self.components.as_ref().subcols(d - k, k))
     }
 }
 
@@ -120,13 +172,6 @@ fn centre<'a>(x: &[f32], mean: &[f64], block: &'a mut Vec<f64>) -> MatMut<'a, f6
     block.extend(x.chunks_exact(mean.len()).flat_map(|row| row.iter().zip(mean)).map(|(&v, m)| f64::from(v) - m));
     let n = block.len() / mean.len();
     MatMut::from_column_major_slice_mut(block, mean.len(), n)
-}
-
-fn check_finite(what: &'static str, x: &[f32]) -> Result<(), EvalError> {
-    match x.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(EvalError::NotFinite { what, index, found: x[index].to_string() }),
-    }
 }
 
 #[cfg(test)]
@@ -204,6 +249,27 @@ mod tests {
             let error = x.iter().skip(axis).step_by(d).map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
             assert!(pca.mse(&x, 3).unwrap() <= error / x.len() as f64);
         }
+    }
+
+    #[test]
+    fn features_and_reconstruction_are_what_the_error_is_of() {
+        let (train, test) = (data(300, 6, 1), data(700, 6, 2));
+        let pca = Pca::fit(&train, 6).unwrap();
+        for k in 0..=6 {
+            let back = pca.reconstruct(&test, k).unwrap();
+            let error = crate::eval::metrics::mse(&test, &back).unwrap();
+            // Reconstructions of magnitude below 8 are rounded to f32: by at most 2⁻²², against differences of order 1.
+            assert!((error - pca.mse(&test, k).unwrap()).abs() <= 1e-6, "{k}");
+            let features = pca.features(&test, k).unwrap();
+            assert_eq!(features.len(), 700 * k);
+            let energy = |x: &[f32]| x.iter().map(|v| f64::from(v * v)).sum::<f64>();
+            let mean: Vec<f32> = test.iter().zip(pca.mean().iter().cycle()).map(|(x, m)| x - *m as f32).collect();
+            let rest = energy(&mean) - energy(&features);
+            assert!((rest / test.len() as f64 - error).abs() <= 1e-5, "{k}: what the features hold, the error lacks");
+        }
+        let whole: f64 = pca.eigenvalues().iter().sum();
+        assert_eq!((pca.components_for(0.0), pca.components_for(pca.eigenvalues()[0] / whole)), (1, 1));
+        assert_eq!(pca.components_for(2.0), 6);
     }
 
     #[test]

@@ -63,6 +63,13 @@ pub fn psnr(mse: f64, peak: f64) -> Result<f64, EvalError> {
     Ok(20.0 * peak.log10() - 10.0 * mse.log10())
 }
 
+/// The share of the variance that a reconstruction keeps, `1 − mse/variance`: 1 without error, 0 for the mean of the rows, below 0 for worse.
+///
+/// `variance` is the error of the rows' own mean, `mean_mse(x, x, d)` of [`baseline`](super::baseline). NaN where both are 0.
+pub fn explained_variance(mse: f64, variance: f64) -> f64 {
+    1.0 - mse / variance
+}
+
 /// What the hidden layer does over a whole set, batch by batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activity {
@@ -117,6 +124,12 @@ impl Activity {
     pub fn active_percent(&self) -> f64 {
         let active: u64 = self.active.iter().sum();
         100.0 * active as f64 / (self.rows as f64 * self.sums.len() as f64)
+    }
+
+    /// The mean number of units that are above the threshold on a sample.
+    pub fn l0(&self) -> f64 {
+        let active: u64 = self.active.iter().sum();
+        active as f64 / self.rows as f64
     }
 
     /// For each unit, the share of the samples on which it is active, in [0, 1].
@@ -190,6 +203,7 @@ mod tests {
             // Four rounded quotients below 1, three sums below 4, a division: far below 16 half-ulps of 1.
             assert!((activity.rho_hat_mean() - 5.25 / 12.0).abs() <= 8.0 * f64::EPSILON);
             assert_eq!(activity.active_percent(), 100.0 * 4.0 / 12.0);
+            assert_eq!(activity.l0(), 4.0 / 3.0);
             assert_eq!(activity.frequency(), [1.0, 1.0 / 3.0, 0.0, 0.0]);
             assert_eq!(activity.dead(), [2, 3]);
         }

@@ -3,8 +3,13 @@
 //! Inputs are row-major `f32` slices, `[n, d]`; every sum is accumulated in `f64`, in order.
 
 pub mod baseline;
+pub mod classes;
 pub mod histogram;
 pub mod metrics;
+pub mod probe;
+pub mod quality;
+pub mod ranking;
+pub mod ssim;
 
 /// A measurement that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,4 +65,13 @@ pub(crate) fn rows(what: &'static str, len: usize, d: usize) -> Result<usize, Ev
         return Err(EvalError::Length { what, found: len, expected: format!("a positive multiple of {d}") });
     }
     Ok(len / d)
+}
+
+/// # Errors
+/// If an element is not finite.
+pub(crate) fn check_finite(what: &'static str, x: &[f32]) -> Result<(), EvalError> {
+    match x.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(EvalError::NotFinite { what, index, found: x[index].to_string() }),
+    }
 }
