@@ -4,6 +4,7 @@ mod batch;
 mod evaluate;
 pub mod file;
 mod init;
+mod maximal;
 mod memory;
 pub(crate) mod objective;
 mod reconstruct;

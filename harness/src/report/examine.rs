@@ -9,6 +9,8 @@ const PAIRS: usize = 10;
 /// Units shown with the inputs that excite them most, and inputs shown of each.
 const UNITS: usize = 48;
 const INPUTS: usize = 6;
+/// Bins of the histogram of a unit's activations.
+const BINS: usize = 24;
 /// Training samples that are searched for those inputs, evenly spread.
 const SEARCHED: usize = 10_000;
 
@@ -31,6 +33,8 @@ pub struct Examined {
     pub worst: Pairs,
     /// The units, the most active first.
     pub order: Vec<usize>,
+    /// The lowest and the highest activation of those units, 0 included: the ends of their histograms.
+    pub span: (f32, f32),
     /// Units and what excites them, the most active first; evenly spread where there are many.
     pub excited: Vec<Excited>,
     /// Training samples that were searched for that.
@@ -61,6 +65,8 @@ pub struct Excited {
     pub inputs: Vec<(usize, f32)>,
     /// Those rows, `[n, d_in]`.
     pub samples: Vec<f32>,
+    /// How many of the searched samples have an activation in each part of [`Examined::span`].
+    pub histogram: Vec<u64>,
 }
 
 impl Examined {
@@ -88,28 +94,43 @@ impl Examined {
         let searched = if every == 1 { None } else { Some(set.train.select(&rows)) };
         let data = searched.as_ref().map_or(&set.train.data, |s| &s.data);
         let mut inputs = vec![Vec::new(); shown];
+        let mut activations = vec![Vec::with_capacity(rows.len()); shown];
         let (mut first, d_hid) = (0, rho_hat.len());
         model.encode(data, |h| {
             for (r, h) in h.chunks_exact(d_hid).enumerate() {
-                for (top, &unit) in inputs.iter_mut().zip(&units) {
+                for ((top, all), &unit) in inputs.iter_mut().zip(&mut activations).zip(&units) {
                     keep_highest(top, (rows[first + r], h[unit]), INPUTS);
+                    all.push(h[unit]);
                 }
             }
             first += h.len() / d_hid;
             Ok(())
         })?;
         let frequency = evaluation.activity.frequency();
+        let span = activations.iter().flatten().fold((0f32, 0f32), |(low, high), &h| (low.min(h), high.max(h)));
         let excited = units
             .into_iter()
             .zip(inputs)
-            .map(|(unit, inputs)| {
+            .zip(activations)
+            .map(|((unit, inputs), activations)| {
                 let samples = inputs.iter().flat_map(|&(row, _)| set.train.row(row)).copied().collect();
-                Excited { unit, rho_hat: rho_hat[unit], frequency: frequency[unit], inputs, samples }
+                let histogram = histogram(&activations, span);
+                Excited { unit, rho_hat: rho_hat[unit], frequency: frequency[unit], inputs, samples, histogram }
             })
             .collect();
         let (image, range) = (set.train.image, set.train.range());
-        Ok(Self { part, evaluation, d_in, image, range, best, worst, order, excited, searched: rows.len() })
+        Ok(Self { part, evaluation, d_in, image, range, best, worst, order, span, excited, searched: rows.len() })
     }
+}
+
+/// Counts in bins of equal width from `low` to `high`.
+fn histogram(values: &[f32], (low, high): (f32, f32)) -> Vec<u64> {
+    let mut counts = vec![0; BINS];
+    for v in values {
+        let at = if high > low { (v - low) / (high - low) * BINS as f32 } else { 0.0 };
+        counts[(at as usize).min(BINS - 1)] += 1;
+    }
+    counts
 }
 
 /// Puts `new` where it belongs among at most `most` activations in descending order; the first of equals stays first.
@@ -151,6 +172,14 @@ fn pairs(model: &mut Model, data: &[f32], d_in: usize) -> Result<(Pairs, Pairs)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histograms_hold_every_value_and_their_ends() {
+        let counts = histogram(&[-1.0, -1.0, 0.0, 0.99, 1.0], (-1.0, 1.0));
+        assert_eq!((counts[0], counts[BINS / 2], counts[BINS - 1]), (2, 1, 2));
+        assert_eq!(counts.iter().sum::<u64>(), 5);
+        assert_eq!(histogram(&[0.0; 3], (0.0, 0.0))[0], 3, "units that are always 0");
+    }
 
     #[test]
     fn the_highest_are_kept_in_order_and_the_first_of_equals_stays_first() {

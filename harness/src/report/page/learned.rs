@@ -42,7 +42,8 @@ pub(super) fn filters(run: &Run) -> Markup {
             }
             figcaption {
                 (drawn) ", " (sorted) ": a unit’s weights from the inputs as " (form)
-                ", each divided by its largest magnitude. Yellow is positive, blue negative, grey 0."
+                ", each divided by its largest magnitude. Yellow is positive, blue negative, grey 0. Of all inputs of one length, "
+                "‖x‖ = 1 say, the one that excites a unit most is x = w/‖w‖: this picture."
             }
         }
     }
@@ -60,7 +61,8 @@ fn excited(run: &Run, examined: &Examined) -> Markup {
             "Filter and strongest training inputs of " (examined.excited.len()) " units"
             @if examined.excited.len() < examined.order.len() { ", evenly spread over the ranking by mean activation" }
             ", out of " (examined.searched) " samples. Under each number: mean activation, and the share of "
-            (examined.part) " samples on which the unit is active."
+            (examined.part) " samples on which the unit is active. The bars count how often its activation is how high, from "
+            (short(examined.span.0.into())) " to " (short(examined.span.1.into())) ", on a logarithmic scale."
         }
         ul class=(class) { @for unit in &examined.excited { li { (one(run, examined, unit)) } } }
     }
@@ -75,9 +77,27 @@ fn one(run: &Run, examined: &Examined, unit: &crate::report::examine::Excited) -
     html! {
         div.filter { @if let Ok(sheet) = &filter { (tiles(sheet, "", &format!("Filter of unit {}", unit.unit))) } }
         div.inputs {
+            (histogram(&unit.histogram))
             span { "Unit " (unit.unit) " · ρ̂ " (short(unit.rho_hat)) " · active " (format!("{:.1}%", 100.0 * unit.frequency)) }
             @if let Ok(sheet) = &inputs {
                 (tiles(sheet, "", &format!("The {} inputs that excite unit {} most", unit.inputs.len(), unit.unit)))
+            }
+        }
+    }
+}
+
+/// A histogram too small for axes; heights are logarithms of the counts.
+fn histogram(counts: &[u64]) -> Markup {
+    const HEIGHT: f64 = 20.0;
+    let height = |count: u64| (1.0 + count as f64).ln();
+    let most = counts.iter().map(|&c| height(c)).fold(1.0, f64::max);
+    html! {
+        svg.counts viewBox=(format!("0 0 {} {HEIGHT}", counts.len())) preserveAspectRatio="none" aria-hidden="true" {
+            @for (i, &count) in counts.iter().enumerate() {
+                @let bar = HEIGHT * height(count) / most;
+                @if count > 0 {
+                    rect x=(i) y=(format!("{:.1}", HEIGHT - bar)) width="0.9" height=(format!("{bar:.1}")) {}
+                }
             }
         }
     }
