@@ -104,11 +104,21 @@ pub(super) struct RunOn {
 }
 
 const EVAL_HELP: &str = "Errors are those of preprocessed data: the map fitted in training is applied
-first. The baselines, the mean of the rows and their principal components (as
-many as there are hidden units), are fitted on the evaluated rows.
+first. The model stands beside the mean of the rows and principal components, as
+many as there are hidden units; where those are not fewer than inputs, as many as
+hold 95% of the variance. Both are fitted on the rows of --fit, else on the
+evaluated rows. SSIM is that of images of at least 7 x 7.
+
+--probe: softmax regression of the labels (accuracy, macro F1, AUC, confusion)
+and ridge regression (R²) of --targets, else of a 0-or-1 indicator of each label,
+on the inputs, on components and on the model's features. Fitted on --fit and
+judged on --data; without --fit, on four fifths of the rows and judged on the
+others.
 
 Example:
-  sae eval runs/first --data digits";
+  sae eval runs/first --data digits --probe --noise gaussian:0.3
+  sae eval runs/mnist --data mnist/t10k-images-idx3-ubyte.gz --fit mnist --probe
+  sae eval runs/scans --data scans.npz --anomaly --quantile 0.97 --json";
 
 #[derive(Debug, Args)]
 #[command(after_help = EVAL_HELP)]
@@ -118,7 +128,39 @@ pub(super) struct EvalArgs {
     /// What `sae train --data` takes
     #[arg(long, value_name = "SPEC")]
     pub(super) data: String,
-    /// What makes synthetic data
+    /// Rows to fit probes, components and thresholds on
+    #[arg(long, value_name = "SPEC")]
+    pub(super) fit: Option<String>,
+    /// What can be read off the features by linear maps
+    #[arg(long)]
+    pub(super) probe: bool,
+    /// Numbers to predict from the features, a row for each row of the data
+    #[arg(long, value_name = "SPEC", requires = "probe")]
+    pub(super) targets: Option<String>,
+    /// The same for the rows of --fit
+    #[arg(long, value_name = "SPEC", requires_all = ["targets", "fit"])]
+    pub(super) fit_targets: Option<String>,
+    /// Finds the rows with this label, 1 if none is given, by the error of their reconstruction
+    #[arg(
+        long,
+        value_name = "LABEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        allow_hyphen_values = true
+    )]
+    pub(super) anomaly: Option<i64>,
+    /// An anomaly is told by an error at or above this quantile of the errors of --fit, else of these rows
+    #[arg(long, value_name = "Q", default_value_t = 0.95, allow_hyphen_values = true)]
+    pub(super) quantile: f64,
+    /// Corrupts the inputs and holds reconstructions against clean ones: gaussian:SIGMA, masking:SHARE or
+    /// salt_and_pepper:SHARE; may be given again
+    #[arg(long, value_name = "KIND:X")]
+    pub(super) noise: Vec<String>,
+    /// Trains the same autoencoder without a sparsity term, with the settings of the run, and holds it beside
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// What makes synthetic data, divides rows and draws noise
     #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) seed: u64,
     /// A hidden unit counts as active above this

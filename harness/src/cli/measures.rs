@@ -33,6 +33,7 @@ pub(super) fn to_json(found: &Evaluation, peak: f64) -> Result<Value> {
         "peak": peak,
         "rho_hat_mean": found.activity.rho_hat_mean(),
         "active_percent": found.activity.active_percent(),
+        "l0": found.activity.l0(),
         "dead_units": found.activity.dead().len(),
     }))
 }
@@ -63,6 +64,7 @@ pub(super) fn table(found: &[(&str, &Evaluation)], peak: f64) -> Result<String> 
     row("PSNR, dB", &|e| Ok(format!("{:.2}", psnr(e.mse, peak)?)))?;
     row("mean activation", &|e| Ok(short(e.activity.rho_hat_mean())))?;
     row("active, %", &|e| Ok(format!("{:.2}", e.activity.active_percent())))?;
+    row("active units (L0)", &|e| Ok(format!("{:.2}", e.activity.l0())))?;
     row("dead units", &|e| Ok(e.activity.dead().len().to_string()))?;
     Ok(text)
 }

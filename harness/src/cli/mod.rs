@@ -16,6 +16,7 @@ mod progress;
 mod report;
 mod run_dir;
 mod system;
+mod table;
 mod train;
 
 use std::ffi::OsString;

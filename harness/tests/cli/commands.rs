@@ -64,7 +64,7 @@ fn train_leaves_a_run_and_eval_and_encode_take_it() {
     }
     assert!(sae.json("eval run --data digits --no-baselines")["baselines"].is_null());
     let text = sae.done("eval run --data digits");
-    for word in ["MSE", "PSNR", "principal components", "mean of these rows", "mean activation"] {
+    for word in ["MSE", "PSNR", "principal components", "mean of the rows", "mean activation"] {
         assert!(text.contains(word), "{text}");
     }
 

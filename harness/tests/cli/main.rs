@@ -4,6 +4,7 @@ mod bench;
 mod commands;
 mod common;
 mod errors;
+mod eval;
 mod learning;
 mod report;
 mod tensorboard;

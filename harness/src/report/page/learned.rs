@@ -92,7 +92,7 @@ fn histogram(counts: &[u64]) -> Markup {
     let height = |count: u64| (1.0 + count as f64).ln();
     let most = counts.iter().map(|&c| height(c)).fold(1.0, f64::max);
     html! {
-        svg.counts viewBox=(format!("0 0 {} {HEIGHT}", counts.len())) preserveAspectRatio="none" aria-hidden="true" {
+        svg.counts viewBox=(format!("0 0 {} {HEIGHT}", counts.len())) preserveAspectRatio="none" role="img" aria-label="How often its activation is how high" {
             @for (i, &count) in counts.iter().enumerate() {
                 @let bar = HEIGHT * height(count) / most;
                 @if count > 0 {

@@ -53,7 +53,10 @@ fn a_fitted_probe_is_where_the_gradient_vanishes_and_tells_classes_it_has_not_se
     let score = probe.score(&x[2000..], &labels[400..]).unwrap();
     // A seventh of the labels is another's.
     assert!(score.accuracy > 0.8 && score.accuracy < 6.0 / 7.0 + 0.02, "{score:?}");
-    assert!(score.auc.unwrap() > 0.9 && score.macro_f1 > 0.8);
+    // What it has learned is the rule behind them: rows without a wrong label are missed only where two features are nearly equal.
+    let clean = labelled(600, 5, usize::MAX).1;
+    let score = probe.score(&x[2000..], &clean[400..]).unwrap();
+    assert!(score.accuracy > 0.9 && score.macro_f1 > 0.9 && score.auc.unwrap() > 0.98, "{score:?}");
     let unseen = probe.score(&x[..10], &[99, 98]).unwrap();
     assert_eq!((unseen.accuracy, unseen.confusion.rows().count(), unseen.auc), (0.0, 5, None));
 }
