@@ -4,13 +4,14 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test soak bench asm-check results compare ulp example fmt lint doc clean
+.PHONY: help train test soak bench ladder asm-check results compare ulp example fmt lint doc clean
 
 help:
 	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
 	@echo 'make test       every test that this machine can run; says what it leaves out'
 	@echo 'make soak       the long proof, part by part; adds to results/soak (PARTS="memory exact" for some; hours)'
 	@echo 'make bench      kernels and training steps on every backend (minutes)'
+	@echo 'make ladder     from three plain loops to the fused kernel: the table of docs/KERNELS.md'
 	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
 	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
 	@echo 'make compare    the training step beside PyTorch and JAX, installed by pip: the same folder (minutes)'
@@ -33,6 +34,9 @@ soak:
 
 bench:
 	$(CARGO) bench $(OPENBLAS)
+
+ladder:
+	$(CARGO) bench -q --bench ladder
 
 asm-check:
 	scripts/asm-check

@@ -123,6 +123,7 @@ pub(crate) struct TileKernel {
 impl TileKernel {
     /// With `P`, the tier's panel, for the fixed width.
     pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize, const P: usize>() -> Self {
+        const { assert!(MR * NV * S::LANES <= super::TILE_LEN, "a tile has to fit into its buffer") };
         Self {
             rows: MR,
             nn: [tile::<S, MR, NV, false, 0>, tile::<S, MR, NV, false, P>],
