@@ -8,6 +8,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
+mod json;
 pub mod measure;
 pub mod model;
 mod paths;

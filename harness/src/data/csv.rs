@@ -2,91 +2,187 @@
 //!
 //! The first line is a header where none of its fields is a number. A header field `label`, in any case, makes that
 //! column the labels. Everything else has to be a finite number, and every row as long as the first.
+//!
+//! The text is gone through twice, a field at a time: first to see that all of it is right, then to read it into as
+//! much memory as its numbers need.
 
 use std::io::Read;
 
-use ::csv::{ByteRecord, ReaderBuilder};
+use csv_core::{ReadFieldResult, Reader};
 
-use super::{Dataset, Source};
+use super::Dataset;
+use super::element::{reserved, unreadable};
+use super::source::Source;
 use crate::error::{Error, Result, excerpt};
 
+/// The longest field: more than any printed number.
+const LONGEST: usize = 4096;
+
 /// Loads a `.csv` file.
-pub(super) fn load(source: Source) -> Result<Dataset> {
-    let name = source.short_name();
-    let Source { path, name: file, file: mut handle, .. } = source;
-    let mut bytes = Vec::new();
-    handle.read_to_end(&mut bytes).map_err(|e| Error::read(&path, e))?;
-    read(&bytes, name, &file)
-}
-
-fn read(bytes: &[u8], name: String, file: &str) -> Result<Dataset> {
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(::csv::Trim::All).from_reader(bytes);
-    let mut record = ByteRecord::new();
-    let (mut fields, mut label_column) = (None, None);
-    let (mut data, mut labels): (Vec<f32>, Vec<i64>) = (Vec::new(), Vec::new());
-    let mut rows = 0;
-    while reader.read_byte_record(&mut record).map_err(|e| unreadable(file, &e))? {
-        let line = || line_of(bytes, record.position().map_or(0, |p| p.byte()));
-        let first = fields.is_none();
-        let expected = *fields.get_or_insert(record.len());
-        if record.len() != expected {
-            let found = format!("line {} has {} columns", line(), record.len());
-            return Err(Error::input(file, found, format!("{expected}, as in the first line")));
-        }
-        if first && record.iter().all(|field| text(field).parse::<f64>().is_err()) {
-            label_column = record.iter().position(|field| field.eq_ignore_ascii_case(b"label"));
-            continue;
-        }
-        for (column, field) in record.iter().enumerate() {
-            let field = text(field);
-            let wrong = |expected: &str| {
-                let found = format!("line {}, column {} is `{}`", line(), column + 1, excerpt(&field));
-                Err(Error::input(file, found, expected))
-            };
-            if label_column == Some(column) {
-                match field.parse::<f64>() {
-                    Ok(label) if label.fract() == 0.0 && label.abs() < 9e15 => labels.push(label as i64),
-                    _ => return wrong("a whole number, the label"),
-                }
-                continue;
-            }
-            match field.parse::<f32>() {
-                Ok(value) if value.is_finite() => data.push(value),
-                Ok(_) => return wrong("a finite number (in f32)"),
-                Err(_) if first => return wrong("a number (a header has only names)"),
-                Err(_) => return wrong("a number"),
-            }
-        }
-        rows += 1;
-    }
-    let cols = fields.unwrap_or(0) - usize::from(label_column.is_some());
+pub(super) fn load(mut source: Source) -> Result<Dataset> {
+    let file = source.name.clone();
+    let mut table = Table::default();
+    go_through(source.start()?, &file, |field| table.check(field, &file))?;
+    let Table { cols: fields, rows, header, label, .. } = table;
+    let cols = fields - usize::from(label.is_some());
     if rows == 0 || cols == 0 {
-        return Err(Error::input(file, format!("there are {rows} rows of {cols} columns"), "at least one of each"));
+        return Err(Error::input(&file, format!("there are {rows} rows of {cols} columns"), "at least one of each"));
     }
-    Ok(Dataset { name, rows, cols, data, image: None, labels: label_column.map(|_| labels) })
+    let mut data = reserved(rows.saturating_mul(cols), &file)?;
+    let mut labels = label.map(|_| reserved(rows, &file)).transpose()?;
+    go_through(source.start()?, &file, |field| {
+        match &mut labels {
+            _ if header && field.row == 0 => {}
+            Some(labels) if label == Some(field.column) => labels.push(field.label(&file)?),
+            _ => data.push(field.number(&file)?),
+        }
+        Ok(())
+    })?;
+    if data.len() != rows * cols {
+        return Err(Error::input(&file, "it has changed while it was read", "a file that stays as it is"));
+    }
+    let name = source.short_name();
+    Ok(Dataset { name, rows, cols, data, image: None, labels })
 }
 
-/// The number of the line, from 1, on which the record that was looked for from byte `start` on begins.
-fn line_of(bytes: &[u8], start: u64) -> usize {
-    let (before, rest) = bytes.split_at((start as usize).min(bytes.len()));
-    let blank = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
-    1 + before.iter().chain(blank).filter(|&&b| b == b'\n').count()
+/// What the first pass finds.
+#[derive(Debug, Default)]
+struct Table {
+    /// Fields of the first record.
+    cols: usize,
+    /// Records, without the header.
+    rows: usize,
+    header: bool,
+    /// The column of the labels.
+    label: Option<usize>,
+    /// Of the first record, whether a field is a number, and the refusal of the first one that is none.
+    any_number: bool,
+    wrong: Option<Error>,
+    labels: usize,
 }
 
-fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(field)
+impl Table {
+    fn check(&mut self, field: &Field, file: &str) -> Result {
+        if field.row == 0 {
+            return self.check_first(field, file);
+        }
+        if field.column >= self.cols || (field.last && field.column + 1 != self.cols) {
+            let found = format!("line {} has {} columns", field.line, field.column + 1);
+            let more = if field.last { "" } else { " or more" };
+            return Err(Error::input(file, found + more, format!("{}, as in the first line", self.cols)));
+        }
+        if self.label == Some(field.column) {
+            field.label(file).map(drop)?
+        } else {
+            field.number(file).map(drop)?
+        }
+        self.rows += usize::from(field.last);
+        Ok(())
+    }
+
+    fn check_first(&mut self, field: &Field, file: &str) -> Result {
+        self.cols = field.column + 1;
+        self.any_number |= field.text.parse::<f64>().is_ok();
+        if self.wrong.is_none() {
+            self.wrong = field.number(file).err();
+        }
+        if field.text.eq_ignore_ascii_case("label") {
+            self.label = self.label.or(Some(field.column));
+            self.labels += 1;
+        }
+        if !field.last {
+            return Ok(());
+        }
+        self.header = !self.any_number;
+        self.rows = usize::from(!self.header);
+        match self.wrong.take() {
+            Some(wrong) if !self.header => Err(wrong),
+            _ if self.labels > 1 => {
+                Err(Error::input(file, format!("{} columns are called label", self.labels), "at most one"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-fn unreadable(file: &str, error: &::csv::Error) -> Error {
-    Error::input(file, crate::error::one_line(&error.to_string()), "comma-separated numbers")
+/// A field, and where it is.
+struct Field<'a> {
+    text: &'a str,
+    /// From 0, a header included.
+    row: usize,
+    /// From 0.
+    column: usize,
+    /// From 1, of the text.
+    line: u64,
+    /// Whether it ends its record.
+    last: bool,
+}
+
+impl Field<'_> {
+    fn number(&self, file: &str) -> Result<f32> {
+        match self.text.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            Ok(_) => Err(self.wrong(file, "a finite number (in f32)")),
+            Err(_) if self.row == 0 => Err(self.wrong(file, "a number (a header has only names)")),
+            Err(_) => Err(self.wrong(file, "a number")),
+        }
+    }
+
+    fn label(&self, file: &str) -> Result<i64> {
+        match self.text.parse::<f64>() {
+            Ok(label) if label.fract() == 0.0 && label.abs() < 9e15 => Ok(label as i64),
+            _ => Err(self.wrong(file, "a whole number, the label")),
+        }
+    }
+
+    fn wrong(&self, file: &str, expected: &str) -> Error {
+        let found = format!("line {}, column {} is `{}`", self.line, self.column + 1, excerpt(self.text));
+        Error::input(file, found, expected)
+    }
+}
+
+/// Hands `each` every field, trimmed, in order.
+fn go_through(source: &mut dyn Read, file: &str, mut each: impl FnMut(&Field) -> Result) -> Result {
+    let mut reader = Reader::new();
+    let (mut buffer, mut start, mut end) = (vec![0u8; 1 << 16], 0, 0);
+    let (mut field, mut filled) = ([0u8; LONGEST], 0);
+    let (mut row, mut column) = (0, 0);
+    loop {
+        if start == end {
+            (start, end) = (0, super::element::fill(source, &mut buffer).map_err(|e| unreadable(file, &e))?);
+        }
+        let (result, taken, written) = reader.read_field(&buffer[start..end], &mut field[filled..]);
+        let last_byte = buffer[start..start + taken].last().copied();
+        start += taken;
+        filled += written;
+        let last = match result {
+            ReadFieldResult::InputEmpty => continue,
+            ReadFieldResult::OutputFull => {
+                let found = format!("line {}, column {} has more than {LONGEST} bytes", reader.line(), column + 1);
+                return Err(Error::input(file, found, "a number"));
+            }
+            ReadFieldResult::Field { record_end } => record_end,
+            ReadFieldResult::End => return Ok(()),
+        };
+        // The line break that ended the record has been counted.
+        let line = reader.line() - u64::from(last && last_byte == Some(b'\n'));
+        let text = String::from_utf8_lossy(&field[..filled]);
+        each(&Field { text: text.trim(), row, column, line, last })?;
+        filled = 0;
+        (row, column) = if last { (row + 1, 0) } else { (row, column + 1) };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(bytes: &[u8]) -> Result<Dataset> {
+        load(Source::of_bytes("test", bytes))
+    }
+
     fn parse(text: &str) -> Result<Dataset> {
-        read(text.as_bytes(), "test".into(), "test")
+        read(text.as_bytes())
     }
 
     fn error(text: &str) -> String {
@@ -108,6 +204,7 @@ mod tests {
         assert_eq!((set.cols, set.data, set.labels), (2, vec![1., 2., 3., 4.], Some(vec![7, 8])));
         assert!(error("label,p\n1.5,2\n").contains("line 2, column 1"));
         assert!(error("label\n1\n").contains("0 columns"));
+        assert!(error("label,x,LABEL\n1,2,3\n").contains("2 columns are called label"));
     }
 
     #[test]
@@ -124,14 +221,25 @@ mod tests {
     fn ragged_rows_and_empty_files_are_refused() {
         assert!(error("1,2\n3\n").contains("line 2 has 1 columns, expected 2"));
         assert!(error("1,2\n3,4,5\n").contains("line 2 has 3 columns"));
+        assert!(error("1,2\n3,4\n5,6,7\n").contains("line 3 has 3 columns"));
         for text in ["", "\n\n", "a,b\n"] {
             assert!(error(text).contains("at least one"), "{text:?}");
         }
     }
 
     #[test]
+    fn a_field_longer_than_any_number_is_refused_and_a_long_row_is_not() {
+        assert!(
+            error(&format!("1,{}\n", "2".repeat(LONGEST + 1))).contains("line 1, column 2 has more than 4096 bytes")
+        );
+        assert!(error(&format!("1,2\n\"{}", ",\n".repeat(LONGEST))).contains("column 1 has more than 4096 bytes"));
+        let row = "1,".repeat(99_999) + "2\n";
+        assert_eq!(parse(&row.repeat(2)).map(|set| (set.rows, set.cols)).unwrap(), (2, 100_000));
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_an_error() {
-        assert!(read(b"1,\xff\xfe\n", "t".into(), "t").is_err());
+        assert!(read(b"1,\xff\xfe\n").is_err());
     }
 
     proptest::proptest! {
@@ -143,7 +251,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::sample::select(&b"1a,.\"\n\r -\xff"[..]), 0..40)) {
-            let _ = read(&bytes, "t".into(), "t");
+            let _ = read(&bytes);
         }
     }
 }

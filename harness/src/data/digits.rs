@@ -1,5 +1,6 @@
 //! The built-in set: handwritten digits, 8×8.
 
+use super::source::Source;
 use super::{Dataset, idx};
 use crate::error::Result;
 
@@ -13,10 +14,10 @@ use crate::error::Result;
 pub fn digits() -> Result<Dataset> {
     let images = include_bytes!("digits/digits-images-idx3-ubyte.gz");
     let labels = include_bytes!("digits/digits-labels-idx1-ubyte.gz");
-    let images = idx::Idx::open(&images[..], images.len() as u64, "digits")?;
-    let labels = idx::Idx::open(&labels[..], labels.len() as u64, "digits (labels)")?;
-    let mut set = images.into_dataset("digits".to_owned())?;
-    set.labels = Some(labels.into_labels(set.rows)?);
+    let mut images = Source::of_bytes("digits", images);
+    let mut labels = Source::of_bytes("digits (labels)", labels);
+    let mut set = idx::samples(&mut images, "digits".to_owned())?;
+    set.labels = Some(idx::labels(&mut labels, set.rows, "digits")?);
     Ok(set)
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Source, idx};
+use super::source::Source;
+use super::{Dataset, idx};
 use crate::error::{Error, Result};
 use crate::paths::file_name;
 
@@ -33,14 +34,15 @@ impl Part {
 pub fn load_folder(folder: &Path, part: Part) -> Result<Dataset> {
     let prefix = part.prefix();
     let Some(images) = find(folder, &format!("{prefix}-images"), "idx3-ubyte") else {
-        let expected = format!("MNIST's files, {prefix}-images-idx3-ubyte or {prefix}-images.idx3-ubyte, .gz or not");
+        let expected = format!(
+            "PNG or JPEG images, or MNIST's files, {prefix}-images-idx3-ubyte or {prefix}-images.idx3-ubyte, .gz or not"
+        );
         return Err(Error::input(folder.display(), format!("no {prefix} images in this folder"), expected));
     };
     let shown = images.display().to_string();
-    let mut set = idx::Idx::from_source(Source::open(&images)?)?.into_dataset(file_name(folder))?;
+    let mut set = idx::samples(&mut Source::open(&images)?, file_name(folder))?;
     if let Some(labels) = find(folder, &format!("{prefix}-labels"), "idx1-ubyte") {
-        let labels = idx::Idx::from_source(Source::open(&labels)?)?;
-        set.labels = Some(labels.into_labels_of(set.rows, &shown)?);
+        set.labels = Some(idx::labels(&mut Source::open(&labels)?, set.rows, &shown)?);
     }
     Ok(set)
 }

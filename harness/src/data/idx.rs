@@ -4,55 +4,70 @@
 //! dimensions, then the elements, big-endian, last dimension fastest. Source: "The MNIST database", Y. LeCun,
 //! C. Cortes, C. Burges.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use super::element::{self, Element, Kind};
-use super::{Dataset, Shape, Source, check_finite};
+use super::source::Source;
+use super::{Dataset, Shape, shown};
 use crate::error::{Error, Result};
 
 /// An IDX stream behind its header, whose claims have been held against the stream's length.
-pub(crate) struct Idx<'a> {
-    file: String,
+struct Idx<'a> {
     element: Element,
     dims: Vec<u64>,
+    gzipped: bool,
     data: Box<dyn Read + 'a>,
 }
 
 /// Loads an IDX file of at least two dimensions, and the labels beside it where there are any.
-pub(super) fn load(source: Source) -> Result<Dataset> {
-    let path = source.path.clone();
-    let (name, file) = (source.short_name(), source.name.clone());
-    let mut set = Idx::from_source(source)?.into_dataset(name)?;
-    if let Some(labels) = labels_beside(&path) {
-        let labels = Idx::from_source(Source::open(&labels)?)?;
-        set.labels = Some(labels.into_labels_of(set.rows, &file)?);
+pub(super) fn load(mut source: Source) -> Result<Dataset> {
+    let name = source.short_name();
+    let mut set = samples(&mut source, name)?;
+    if let Some(path) = labels_beside(&source.path) {
+        set.labels = Some(labels(&mut Source::open(&path)?, set.rows, &source.name)?);
     }
     Ok(set)
 }
 
-impl Idx<'static> {
-    pub(super) fn from_source(source: Source) -> Result<Self> {
-        let Source { name, file, len, .. } = source;
-        let reader: BufReader<File> = BufReader::new(file);
-        Self::open(reader, len, &name)
+/// The samples, one a first index.
+pub(super) fn samples(source: &mut Source, name: String) -> Result<Dataset> {
+    let file = source.name.clone();
+    let mut stream = Idx::open(source)?;
+    let shape = Shape::new(&stream.dims, false, stream.element.size(), &file)?;
+    if stream.gzipped {
+        stream.element.check_f32(&mut stream.data, &shape.array, &file)?;
+        drop(stream);
+        stream = Idx::open(source)?;
     }
+    let data = stream.element.read_f32(&mut stream.data, &shape.array, &file)?;
+    Ok(shape.dataset(name, data))
+}
+
+/// The labels of the `rows` samples of the file `images`.
+pub(super) fn labels(source: &mut Source, rows: usize, images: &str) -> Result<Vec<i64>> {
+    let file = source.name.clone();
+    let mut stream = Idx::open(source)?;
+    if stream.dims != [rows as u64] {
+        let found = format!("the labels have shape {}", shown(&stream.dims));
+        return Err(Error::input(&file, found, format!("[{rows}], a label for each row of {images}")));
+    }
+    let labels = stream.element.read_labels(&mut stream.data, rows, &file)?;
+    labels.ok_or_else(|| Error::input(&file, "a label is not a whole number", "whole numbers"))
 }
 
 impl<'a> Idx<'a> {
-    /// Reads the header of a stream of `len` bytes, gzipped or not; `file` is its name for messages.
-    ///
-    /// # Errors
-    /// [`Error::Input`].
-    pub(super) fn open(mut reader: impl Read + 'a, len: u64, file: &str) -> Result<Self> {
+    /// Reads the header, gzipped or not.
+    fn open(source: &'a mut Source) -> Result<Self> {
+        let (file, len) = (source.name.clone(), source.len);
+        let file = file.as_str();
         let damaged = |e: std::io::Error| element::unreadable(file, &e);
         let mut start = [0u8; 2];
-        let got = element::fill(&mut reader, &mut start).map_err(damaged)?;
-        let reader = std::io::Cursor::new(start).take(got as u64).chain(reader);
-        let gzipped = start == [0x1F, 0x8B];
+        let got = element::fill(source.start()?, &mut start).map_err(damaged)?;
+        let gzipped = start[..got] == [0x1F, 0x8B];
+        let reader = source.start()?;
         let mut data: Box<dyn Read + 'a> =
             if gzipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
 
@@ -86,39 +101,14 @@ impl<'a> Idx<'a> {
         let element = Element { kind, big_endian: true };
         let header = 4 + 4 * u64::from(rank);
         let claimed = element::element_count(&dims, element.size())
-            .map_or(u64::MAX, |count| header + (count * element.size()) as u64);
-        if gzipped && claimed > element::most_inflated(len) {
-            let found = format!("the header claims {claimed} bytes, and {len} compressed bytes cannot hold them");
-            return Err(Error::input(file, found, "a header that fits the data"));
-        }
-        if !gzipped && claimed != len {
+            .map_or(u64::MAX, |count| header.saturating_add((count * element.size()) as u64));
+        if gzipped {
+            element::check_inflation(len, claimed, file)?;
+        } else if claimed != len {
             let found = format!("the header claims a file of {claimed} bytes, and it has {len}");
             return Err(Error::input(file, found, "a header that fits the data"));
         }
-        Ok(Self { file: file.to_owned(), element, dims, data })
-    }
-
-    /// The samples, one a first index.
-    pub(super) fn into_dataset(mut self, name: String) -> Result<Dataset> {
-        let Shape { rows, cols, image } = Shape::new(&self.dims, self.element.size(), &self.file)?;
-        let data = self.element.read_f32(&mut self.data, rows * cols, &self.file)?;
-        check_finite(&self.file, &data, cols)?;
-        Ok(Dataset { name, rows, cols, data, image, labels: None })
-    }
-
-    /// The labels of `rows` samples.
-    pub(super) fn into_labels(self, rows: usize) -> Result<Vec<i64>> {
-        self.into_labels_of(rows, "the images")
-    }
-
-    /// The labels of the `rows` samples of the file `images`.
-    pub(super) fn into_labels_of(mut self, rows: usize, images: &str) -> Result<Vec<i64>> {
-        if self.dims != [rows as u64] {
-            let found = format!("the labels have shape {:?}", self.dims);
-            return Err(Error::input(&self.file, found, format!("[{rows}], a label for each row of {images}")));
-        }
-        let labels = self.element.read_labels(&mut self.data, rows, &self.file)?;
-        labels.ok_or_else(|| Error::input(&self.file, "a label is not a whole number", "whole numbers"))
+        Ok(Self { element, dims, gzipped, data })
     }
 }
 
@@ -160,7 +150,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Dataset> {
-        Idx::open(bytes, bytes.len() as u64, "test")?.into_dataset("test".into())
+        samples(&mut Source::of_bytes("test", bytes), "test".into())
     }
 
     #[test]

@@ -10,32 +10,42 @@
 //! | an IDX file, gzipped or not | images or vectors; labels beside them where found |
 //! | `x.npy`, `x.npz`, `x.npz:KEY` | an array of at least two dimensions |
 //! | `x.csv` | one row a line, an optional header |
+//! | `x.safetensors`, `x.safetensors:KEY` | a tensor of at least two dimensions |
+//! | a PNG or JPEG image, or a folder of them, `…:patch=…,stride=…,count=…,color=…` | patches, see [`Images`] |
 //!
-//! Files are recognised by their first bytes, CSV by its name. Whatever a header claims is held against the length of
-//! the file before memory is taken for it; missing and surplus bytes, NaN, infinities and empty sets are errors.
+//! Files are recognised by their first bytes, CSV and safetensors by their names. Whatever a header claims is held
+//! against the length of the file before memory is taken for it; missing and surplus bytes, NaN, infinities and empty
+//! sets are errors. Packed files (gzip, zip) and CSV are gone through once, keeping nothing, and only then read. So a
+//! file that is refused takes at most twice its size (unpacked, where it is packed) and 64 MiB, and one that is
+//! accepted takes no more than that beside the samples, 4 bytes a value. What is packed may unfold to 64 MiB, or to a
+//! hundred times its size.
 
 mod csv;
 mod digits;
 mod element;
 mod folder;
 mod idx;
+mod images;
 mod noise;
 mod npy;
 mod npz;
+pub(crate) mod safetensors;
+mod source;
 mod split;
 mod synthetic;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use digits::digits;
 pub use folder::{Part, load_folder};
+pub use images::{Color, Images};
 pub use noise::Noise;
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
 pub use synthetic::Synthetic;
 
 use crate::error::{Error, Result};
-use crate::paths::{file_name, missing};
+
+use source::{Source, has_extension};
 
 /// A set of samples: `rows` vectors of length `cols`.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,98 +109,91 @@ pub fn load(spec: &str, seed: u64) -> Result<Dataset> {
         return Synthetic::parse(parameters)?.generate(seed);
     }
     let path = Path::new(spec);
-    if path.is_dir() {
-        return load_folder(path, Part::Train);
-    }
     if path.exists() {
-        return load_file(path, None);
+        return load_path(path, None, seed);
     }
     match spec.rsplit_once(':') {
-        Some((file, key)) if has_extension(Path::new(file), "npz") => load_file(Path::new(file), Some(key)),
-        _ => load_file(path, None),
+        Some((file, rest)) if takes_more(Path::new(file), rest) => load_path(Path::new(file), Some(rest), seed),
+        _ => load_path(path, None, seed),
     }
 }
 
-/// What [`load`] accepts, for messages.
-const ACCEPTED: &str = "digits, synthetic, an IDX, .npy, .npz or .csv file, or a folder with MNIST's files";
+/// Whether what follows a colon behind `path` may be an array's name or an image's parameters, not part of a name.
+fn takes_more(path: &Path, rest: &str) -> bool {
+    ["npz", "safetensors"].iter().any(|extension| has_extension(path, extension))
+        || (path.exists() && (rest.is_empty() || rest.contains('=')))
+}
 
-fn load_file(path: &Path, key: Option<&str>) -> Result<Dataset> {
-    let mut source = Source::open(path)?;
+fn load_path(path: &Path, rest: Option<&str>, seed: u64) -> Result<Dataset> {
+    if path.is_dir() {
+        return match rest {
+            None if !images::in_folder(path) => load_folder(path, Part::Train),
+            _ => Images::parse(rest.unwrap_or_default())?.load(path, seed),
+        };
+    }
+    read(Source::open(path)?, rest, seed)
+}
+
+/// Reads a set from the content of a file, `bytes`, that is called `name`: what [`load`] does with a file of that name.
+/// Labels in files beside it are not looked for.
+///
+/// ```
+/// let set = sae_harness::data::from_bytes("points.csv", b"x,y\n1,2\n3,4\n")?;
+/// assert_eq!((set.rows, set.data), (2, vec![1.0, 2.0, 3.0, 4.0]));
+/// # Ok::<(), sae_harness::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load`].
+pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Dataset> {
+    read(Source::of_bytes(name, bytes), None, 0)
+}
+
+/// What [`load`] accepts, for messages.
+const ACCEPTED: &str = "digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, \
+                        or a folder of images or with MNIST's files";
+
+/// Reads a file; `rest` is what its spec has behind a colon.
+fn read(mut source: Source, rest: Option<&str>, seed: u64) -> Result<Dataset> {
     let mut magic = [0u8; 8];
-    let got = element::fill(&mut source.file, &mut magic).map_err(|e| Error::read(path, e))?;
-    let magic = &magic[..got];
-    source.rewind()?;
+    let got = element::fill(source.start()?, &mut magic).map_err(|e| Error::read(&source.path, e))?;
+    let is = |extension: &str| has_extension(&source.path, extension);
     let unsupported = |found: &str| Err(Error::input(&source.name, found, ACCEPTED));
-    match magic {
+    let images = |source| Images::parse(rest.unwrap_or_default())?.read(source, seed);
+    match &magic[..got] {
         [] => unsupported("the file is empty"),
+        [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, 0xFF, ..] => images(source),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => npz::load(source, rest),
+        _ if is("npz") => npz::load(source, rest),
+        _ if is("safetensors") => safetensors::load(source, rest),
+        _ if ["png", "jpg", "jpeg"].iter().any(|e| is(e)) => images(source),
+        _ if rest.is_some() => Err(Error::setting(
+            format!("--data {}:{}", source.name, crate::error::excerpt(rest.unwrap_or_default())),
+            "something behind a colon",
+            "it only behind a .npz or .safetensors file, an image or a folder of images",
+        )),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => npy::load(source),
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => npz::load(source, key),
         [0x1F, 0x8B, ..] | [0, 0, 0x08..=0x0E, _, ..] => idx::load(source),
-        _ if has_extension(path, "csv") => csv::load(source),
-        _ if has_extension(path, "npy") => npy::load(source),
-        _ if has_extension(path, "npz") => npz::load(source, key),
-        [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, 0xFF, ..] => unsupported("this is an image"),
-        _ if has_extension(path, "safetensors") => unsupported("this is a .safetensors file"),
+        _ if is("csv") => csv::load(source),
+        _ if is("npy") => npy::load(source),
         _ => unsupported("the format is not recognised"),
     }
 }
 
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
-}
-
-/// An open regular file.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) path: PathBuf,
-    /// The path, for messages.
-    pub(crate) name: String,
-    pub(crate) file: File,
-    /// Its length in bytes.
-    pub(crate) len: u64,
-}
-
-impl Source {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let metadata = match std::fs::metadata(path) {
-            Ok(metadata) => metadata,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Err(missing(path, &["digits", "synthetic"], ACCEPTED));
-            }
-            Err(e) => return Err(Error::read(path, e)),
-        };
-        if !metadata.is_file() {
-            return Err(Error::input(path.display(), "this is not a regular file", ACCEPTED));
-        }
-        let file = File::open(path).map_err(|e| Error::read(path, e))?;
-        let name = crate::error::one_line(&path.to_string_lossy());
-        Ok(Self { path: path.to_owned(), name, file, len: metadata.len() })
-    }
-
-    fn rewind(&mut self) -> Result {
-        std::io::Seek::rewind(&mut self.file).map_err(|e| Error::read(&self.path, e))
-    }
-
-    /// The file's own name, for [`Dataset::name`].
-    pub(crate) fn short_name(&self) -> String {
-        file_name(&self.path)
-    }
-}
-
 /// The shape of a set: the first dimension counts the rows, the others are one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) image: Option<(usize, usize)>,
+    pub(crate) array: element::Array,
 }
 
 impl Shape {
     /// The shape that `dims` describe, where they are at least two, nothing is empty, and `size` bytes an element fit
     /// in an address.
-    pub(crate) fn new(dims: &[u64], size: usize, file: &str) -> Result<Self> {
-        let printed = dims.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        let wrong = |expected: &str| Err(Error::input(file, format!("its shape is [{printed}]"), expected));
+    pub(crate) fn new(dims: &[u64], fortran: bool, size: usize, file: &str) -> Result<Self> {
+        let wrong = |expected: &str| Err(Error::input(file, format!("its shape is {}", shown(dims)), expected));
         if dims.len() < 2 {
             return wrong("at least two dimensions, [rows, columns]");
         }
@@ -204,19 +207,39 @@ impl Shape {
             [_, height, width] => Some((*height as usize, *width as usize)),
             _ => None,
         };
-        Ok(Self { rows: dims[0] as usize, cols: count / dims[0] as usize, image })
+        let (rows, cols) = (dims[0] as usize, count / dims[0] as usize);
+        let dims = dims.iter().map(|&d| d as usize).collect();
+        Ok(Self { rows, cols, image, array: element::Array { dims, count, cols, fortran } })
+    }
+
+    /// The set of these rows.
+    pub(crate) fn dataset(self, name: String, data: Vec<f32>) -> Dataset {
+        Dataset { name, rows: self.rows, cols: self.cols, data, image: self.image, labels: None }
     }
 }
 
-/// Refuses NaN and infinities, naming the first by row and column, both counted from 0.
-pub(crate) fn check_finite(file: &str, data: &[f32], cols: usize) -> Result {
-    match data.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(at) => {
-            let found = format!("row {}, column {} (counted from 0) is {} as f32", at / cols, at % cols, data[at]);
-            Err(Error::input(file, found, "a finite number"))
-        }
+/// Dimensions for messages; of many, the first.
+pub(crate) fn shown(dims: &[u64]) -> String {
+    const MOST: usize = 8;
+    let mut names: Vec<String> = dims.iter().take(MOST).map(u64::to_string).collect();
+    if dims.len() > MOST {
+        names.push(format!("… ({} dimensions)", dims.len()));
     }
+    format!("[{}]", names.join(", "))
+}
+
+/// Some of these names, for messages.
+pub(crate) fn some<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 8;
+    let mut shown = Vec::new();
+    for (index, name) in names.enumerate() {
+        if index == MOST {
+            shown.push("…".to_owned());
+            break;
+        }
+        shown.push(crate::error::excerpt(name));
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -242,9 +265,9 @@ mod tests {
     fn what_is_no_data_file_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes, found) in [
-            ("a.png", &b"\x89PNG\r\n\x1a\n"[..], "this is an image"),
+            ("a.png", &b"\x89PNG\r\n\x1a\n"[..], "a.png"),
             ("a.bin", b"hello", "not recognised"),
-            ("a.safetensors", b"12345678{}", ".safetensors"),
+            ("a.safetensors", b"12345678{}", "header"),
             ("empty.csv", b"", "is empty"),
         ] {
             let path = folder.path().join(name);
@@ -256,19 +279,30 @@ mod tests {
 
     #[test]
     fn shapes_flatten_to_rows_and_name_images() {
-        let shape = |dims: &[u64]| Shape::new(dims, 4, "test");
-        assert_eq!(shape(&[5, 6]).unwrap(), Shape { rows: 5, cols: 6, image: None });
-        assert_eq!(shape(&[5, 2, 3]).unwrap(), Shape { rows: 5, cols: 6, image: Some((2, 3)) });
-        assert_eq!(shape(&[5, 2, 3, 4]).unwrap(), Shape { rows: 5, cols: 24, image: None });
-        for bad in [&[][..], &[5], &[0, 3], &[3, 0], &[u64::MAX, u64::MAX]] {
-            assert!(shape(bad).is_err(), "{bad:?}");
+        let shape = |dims: &[u64]| Shape::new(dims, false, 4, "test");
+        let of = |dims: &[u64]| shape(dims).map(|s| (s.rows, s.cols, s.image)).unwrap();
+        assert_eq!(of(&[5, 6]), (5, 6, None));
+        assert_eq!(of(&[5, 2, 3]), (5, 6, Some((2, 3))));
+        assert_eq!(of(&[5, 2, 3, 4]), (5, 24, None));
+        for bad in [&[][..], &[5], &[0, 3], &[3, 0], &[u64::MAX, u64::MAX], &[1; 300]] {
+            assert_eq!(shape(bad).is_err(), bad.len() != 300, "{bad:?}");
         }
+        assert!(shape(&[0; 300]).unwrap_err().to_string().contains("(300 dimensions)"));
     }
 
     #[test]
-    fn values_that_are_not_finite_are_named_by_row_and_column() {
-        let error = check_finite("x", &[0.0, 1.0, 2.0, f32::NAN], 2).unwrap_err().to_string();
-        assert!(error.contains("row 1, column 1") && error.contains("NaN"), "{error}");
+    fn bytes_in_memory_are_read_as_the_file_of_their_name() {
+        assert_eq!(from_bytes("a.csv", b"1,2\n").unwrap().data, [1.0, 2.0]);
+        assert!(from_bytes("a.txt", b"1,2\n").unwrap_err().to_string().contains("not recognised"));
+    }
+
+    #[test]
+    fn a_colon_where_nothing_can_follow_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "1,2\n").unwrap();
+        let error = load(&format!("{}:patch=8", path.display()), 0).unwrap_err();
+        assert!(error.to_string().contains("behind a colon") && error.exit_code() == 2, "{error}");
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! The header is read here, not by a crate, because a hostile one (nested a thousand deep, a shape whose product
 //! overflows) has to end in an error.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 use super::element::{self, Element, Kind};
-use super::{Dataset, Shape, Source, check_finite};
+use super::source::Source;
+use super::{Dataset, Shape, shown};
 use crate::error::{Error, Result, excerpt};
 
 /// What the header says.
@@ -24,13 +25,14 @@ pub(super) struct Header {
 }
 
 /// Loads an array of numbers of at least two dimensions; the first counts the rows.
-pub(super) fn load(source: Source) -> Result<Dataset> {
-    let name = source.short_name();
-    let Source { name: file, file: handle, len, .. } = source;
-    let mut reader = BufReader::new(handle);
-    let header = Header::read(&mut reader, &file)?;
+pub(super) fn load(mut source: Source) -> Result<Dataset> {
+    let (name, file, len) = (source.short_name(), source.name.clone(), source.len);
+    let reader = source.start()?;
+    let header = Header::read(reader, &file)?;
     header.check_length(len, &file)?;
-    header.into_dataset(&mut reader, name, &file)
+    let shape = header.shape(&file)?;
+    let data = header.element.read_f32(reader, &shape.array, &file)?;
+    Ok(shape.dataset(name, data))
 }
 
 impl Header {
@@ -73,7 +75,9 @@ impl Header {
     pub(super) fn check_length(&self, actual: u64, file: &str) -> Result {
         let claimed = element::element_count(&self.dims, self.element.size())
             .and_then(|count| self.len.checked_add((count * self.element.size()) as u64))
-            .ok_or_else(|| Error::input(file, format!("its shape is {:?}", self.dims), "a size that fits in memory"))?;
+            .ok_or_else(|| {
+                Error::input(file, format!("its shape is {}", shown(&self.dims)), "a size that fits in memory")
+            })?;
         if claimed == actual {
             return Ok(());
         }
@@ -82,44 +86,9 @@ impl Header {
     }
 
     /// The array as samples.
-    pub(super) fn into_dataset(self, reader: &mut dyn Read, name: String, file: &str) -> Result<Dataset> {
-        let Shape { rows, cols, image } = Shape::new(&self.dims, self.element.size(), file)?;
-        let mut data = self.element.read_f32(reader, rows * cols, file)?;
-        if self.fortran {
-            data = from_fortran(&data, &self.dims);
-        }
-        check_finite(file, &data, cols)?;
-        Ok(Dataset { name, rows, cols, data, image, labels: None })
+    pub(super) fn shape(&self, file: &str) -> Result<Shape> {
+        Shape::new(&self.dims, self.fortran, self.element.size(), file)
     }
-}
-
-/// Reorders elements stored first dimension fastest into last dimension fastest. No dimension is 0.
-fn from_fortran(stored: &[f32], dims: &[u64]) -> Vec<f32> {
-    let dims: Vec<usize> = dims.iter().map(|&d| d as usize).collect();
-    let strides: Vec<usize> = dims
-        .iter()
-        .scan(1, |stride, &dim| {
-            let own = *stride;
-            *stride *= dim;
-            Some(own)
-        })
-        .collect();
-    let mut index = vec![0; dims.len()];
-    let mut at = 0;
-    let mut out = Vec::with_capacity(stored.len());
-    for _ in 0..stored.len() {
-        out.push(stored[at]);
-        for axis in (0..dims.len()).rev() {
-            index[axis] += 1;
-            at += strides[axis];
-            if index[axis] < dims[axis] {
-                break;
-            }
-            at -= strides[axis] * dims[axis];
-            index[axis] = 0;
-        }
-    }
-    out
 }
 
 /// What was found and what was expected.
@@ -138,6 +107,15 @@ impl Literal<'_> {
         while !self.eat(b'}') {
             let key = self.string()?;
             self.expect(b':')?;
+            let seen = match key.as_str() {
+                "descr" => element.is_some(),
+                "fortran_order" => fortran.is_some(),
+                "shape" => dims.is_some(),
+                _ => false,
+            };
+            if seen {
+                return Err((format!("the header has the key {key} twice"), "each key once"));
+            }
             match key.as_str() {
                 "descr" => element = Some(self.descr()?),
                 "fortran_order" => fortran = Some(self.boolean()?),
@@ -290,10 +268,7 @@ pub(super) mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Dataset> {
-        let mut reader = bytes;
-        let header = Header::read(&mut reader, "test")?;
-        header.check_length(bytes.len() as u64, "test")?;
-        header.into_dataset(&mut reader, "test".into(), "test")
+        load(Source::of_bytes("test", bytes))
     }
 
     fn error(bytes: &[u8]) -> String {
@@ -393,6 +368,8 @@ pub(super) mod tests {
             "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1)} x",
             "{'other': '<f4', 'fortran_order': False, 'shape': (1, 1)}",
             "{'descr",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), 'descr': '<f4'}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), 'shape': (1, 1)}",
             &deep,
         ] {
             assert!(read(&with_header(text, &[0; 4])).is_err(), "{text}");

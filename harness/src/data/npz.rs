@@ -1,123 +1,164 @@
 //! NumPy's `.npz`: a zip archive of `.npy` arrays, stored or deflated.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Read;
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::element;
 use super::npy::Header;
-use super::{Dataset, Source};
-use crate::error::{Error, Result, nearest, one_line};
+use super::source::{Bytes, Source};
+use super::{Dataset, shown, some};
+use crate::error::{Error, Result, excerpt, nearest, one_line};
 
-type Archive = ZipArchive<BufReader<File>>;
+/// Arrays are few; a list of more would be memory's, not a user's.
+const MOST_ENTRIES: u16 = 10_000;
 
 /// Loads the array `key`; without one, `X`, else the first of at least two dimensions with a fractional type, else the
 /// first of at least two dimensions. Labels are the array `y`, where there is one and it holds whole numbers; beside an
 /// explicit `key`, only where its length fits.
-pub(super) fn load(source: Source, key: Option<&str>) -> Result<Dataset> {
+pub(super) fn load(mut source: Source, key: Option<&str>) -> Result<Dataset> {
     let short_name = source.short_name();
-    let Source { name: file, file: handle, .. } = source;
-    let mut archive = ZipArchive::new(BufReader::new(handle)).map_err(|e| damaged(&file, &e))?;
-    let arrays = list(&mut archive, &file)?;
-
-    let names = || arrays.iter().map(|(name, _)| name.as_str());
+    let mut npz = Npz::open(&mut source)?;
     let wanted = match key {
         Some(key) => key.to_owned(),
-        None => choose(&mut archive, &arrays, &file)?,
+        None => npz.choose()?,
     };
-    let Some(index) = position(&arrays, &wanted) else {
-        return Err(Error::Setting {
-            place: file.clone(),
-            found: format!("no array `{}`", one_line(&wanted)),
-            expected: format!("one of: {}", one_line(&names().collect::<Vec<_>>().join(", "))),
-            nearest: nearest(&wanted, names()).map(str::to_owned),
-        });
-    };
-    let name = if key.is_some() { format!("{short_name}:{wanted}") } else { short_name };
-    let mut set =
-        read(&mut archive, index, &file, &wanted, |header, reader, shown| header.into_dataset(reader, name, shown))?;
+    let index = npz.position(&wanted).ok_or_else(|| npz.no_array(&wanted))?;
+    let shape = npz.read(index, |header, reader, shown| {
+        let shape = header.shape(shown)?;
+        header.element.check_f32(reader, &shape.array, shown)?;
+        Ok(shape)
+    })?;
+    let data = npz.read(index, |header, reader, shown| header.element.read_f32(reader, &shape.array, shown))?;
+    let mut set = shape.dataset(if key.is_some() { format!("{short_name}:{wanted}") } else { short_name }, data);
 
-    if let Some(index) = position(&arrays, "y").filter(|_| wanted != "y")
+    if let Some(index) = npz.position("y").filter(|_| wanted != "y")
         // Class names and the like are no labels, and no reason to refuse the samples.
-        && read(&mut archive, index, &file, "y", |header, _, _| Ok(header)).is_ok()
+        && npz.read(index, |header, _, _| Ok(header)).is_ok()
     {
         let rows = set.rows;
-        set.labels = read(&mut archive, index, &file, "y", |header, reader, shown| {
+        set.labels = npz.read(index, |header, reader, shown_name| {
             if header.dims == [rows as u64] || header.dims == [rows as u64, 1] {
-                return header.element.read_labels(reader, rows, shown);
+                return header.element.read_labels(reader, rows, shown_name);
             }
             if key.is_some() {
                 return Ok(None);
             }
-            let found = format!("the labels have shape {:?}", header.dims);
-            Err(Error::input(shown, found, format!("[{rows}], a label for each row of {wanted}")))
+            let found = format!("the labels have shape {}", shown(&header.dims));
+            Err(Error::input(shown_name, found, format!("[{rows}], a label for each row of {wanted}")))
         })?;
     }
     Ok(set)
 }
 
-fn position(arrays: &[(String, usize)], name: &str) -> Option<usize> {
-    arrays.iter().find(|(n, _)| n == name).map(|&(_, index)| index)
+/// An open archive.
+struct Npz<'a> {
+    archive: ZipArchive<&'a mut dyn Bytes>,
+    /// Its name for messages, and its length.
+    file: String,
+    len: u64,
+    /// The names and archive positions of the arrays, in the order of the archive.
+    arrays: Vec<(String, usize)>,
 }
 
-/// The names and archive positions of the arrays, in the order of the archive.
-fn list(archive: &mut Archive, file: &str) -> Result<Vec<(String, usize)>> {
-    let mut arrays = Vec::new();
-    for index in 0..archive.len() {
-        if let Some(Ok(name)) = archive.name_for_index(index)
-            && let Some(array) = name.strip_suffix(".npy")
-        {
-            arrays.push((array.to_owned(), index));
+impl<'a> Npz<'a> {
+    fn open(source: &'a mut Source<'_>) -> Result<Self> {
+        let (file, len) = (source.name.clone(), source.len);
+        let claimed = claimed_entries(source)?;
+        let reader: &'a mut dyn Bytes = source.start()?;
+        let archive = ZipArchive::new(reader).map_err(|e| damaged(&file, &e))?;
+        if !claimed.contains(&archive.len()) {
+            let found = format!("its entries have {} names, and it claims {claimed:?}", archive.len());
+            return Err(Error::input(&file, found, "a name for each entry"));
+        }
+        let arrays: Vec<(String, usize)> = (0..archive.len())
+            .filter_map(|index| Some((archive.name_for_index(index)?.ok()?.strip_suffix(".npy")?.to_owned(), index)))
+            .collect();
+        if arrays.is_empty() {
+            return Err(Error::input(&file, "there is no array in it", "a .npz archive of .npy arrays"));
+        }
+        Ok(Self { archive, file, len, arrays })
+    }
+
+    /// Where an array is in `arrays`.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.arrays.iter().position(|(n, _)| n == name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn no_array(&self, wanted: &str) -> Error {
+        Error::Setting {
+            place: self.file.clone(),
+            found: format!("no array `{}`", excerpt(wanted)),
+            expected: format!("one of: {}", some(self.names())),
+            nearest: nearest(wanted, self.names()).map(excerpt),
         }
     }
-    if arrays.is_empty() {
-        return Err(Error::input(file, "there is no array in it", "a .npz archive of .npy arrays"));
+
+    /// The array to take where none was named.
+    fn choose(&mut self) -> Result<String> {
+        let mut whole_numbers = None;
+        if self.position("X").is_some() {
+            return Ok("X".to_owned());
+        }
+        for index in 0..self.arrays.len() {
+            // An array that cannot be read (text, objects) is no candidate.
+            match self.read(index, |header, _, _| Ok(header)) {
+                Ok(header) if header.dims.len() >= 2 && header.element.is_float() => {
+                    return Ok(self.arrays[index].0.clone());
+                }
+                Ok(header) if header.dims.len() >= 2 => {
+                    whole_numbers = whole_numbers.or_else(|| Some(self.arrays[index].0.clone()));
+                }
+                _ => {}
+            }
+        }
+        whole_numbers.ok_or_else(|| {
+            let found = format!("none of its arrays ({}) has two dimensions of numbers", some(self.names()));
+            Error::input(&self.file, found, "an array [rows, columns]")
+        })
     }
-    Ok(arrays)
+
+    /// Opens the array at `index`, holds its header against its length in the archive, and hands it to `use_it` with its
+    /// name.
+    fn read<T>(&mut self, index: usize, use_it: impl FnOnce(Header, &mut dyn Read, &str) -> Result<T>) -> Result<T> {
+        let (array, at) = &self.arrays[index];
+        let shown = format!("{}:{}", self.file, excerpt(array));
+        let mut entry = self.archive.by_index(*at).map_err(|e| damaged(&shown, &e))?;
+        let size = entry.size();
+        // There cannot be more packed bytes than the file has, whatever is claimed.
+        element::check_inflation(entry.compressed_size().min(self.len), size, &shown)?;
+        let header = Header::read(&mut entry, &shown)?;
+        header.check_length(size, &shown)?;
+        use_it(header, &mut entry, &shown)
+    }
 }
 
-/// The array to take where none was named.
-fn choose(archive: &mut Archive, arrays: &[(String, usize)], file: &str) -> Result<String> {
-    if let Some((name, _)) = arrays.iter().find(|(name, _)| name == "X") {
-        return Ok(name.clone());
-    }
-    let mut whole_numbers = None;
-    for (name, index) in arrays {
-        // An array that cannot be read (text, objects) is no candidate.
-        let header = read(archive, *index, file, name, |header, _, _| Ok(header));
-        match header {
-            Ok(header) if header.dims.len() >= 2 && header.element.is_float() => return Ok(name.clone()),
-            Ok(header) if header.dims.len() >= 2 => whole_numbers = whole_numbers.or(Some(name.clone())),
-            _ => {}
+/// The numbers of entries that the archive's end may claim, none above [`MOST_ENTRIES`]: asked before a list of them is
+/// made.
+///
+/// The end is the record `PK 05 06`, 22 bytes and a comment; its number of entries is at byte 10 (APPNOTE.TXT 4.3.16).
+/// Bytes that look like it can stand before it.
+fn claimed_entries(source: &mut Source) -> Result<Vec<usize>> {
+    const END: usize = 22;
+    const LONGEST_COMMENT: u64 = 65_535;
+    let from = source.len.saturating_sub(END as u64 + LONGEST_COMMENT);
+    let mut tail = Vec::new();
+    let read = source.at(from)?.take(END as u64 + LONGEST_COMMENT).read_to_end(&mut tail);
+    read.map_err(|e| element::unreadable(&source.name, &e))?;
+    let ends = tail.windows(END).filter(|end| end.starts_with(b"PK\x05\x06"));
+    let claimed: Vec<u16> = ends.map(|end| u16::from_le_bytes([end[10], end[11]])).collect();
+    match claimed.iter().find(|&&entries| entries > MOST_ENTRIES) {
+        None => Ok(claimed.into_iter().map(usize::from).collect()),
+        Some(entries) => {
+            let found = format!("the archive claims {entries} entries");
+            Err(Error::input(&source.name, found, format!("at most {MOST_ENTRIES}")))
         }
     }
-    whole_numbers.ok_or_else(|| {
-        let names = arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let found = format!("none of its arrays ({}) has two dimensions of numbers", one_line(&names));
-        Error::input(file, found, "an array [rows, columns]")
-    })
-}
-
-/// Opens one array, holds its header against its length in the archive, and hands it to `use_it` with its name.
-fn read<T>(
-    archive: &mut Archive,
-    index: usize,
-    file: &str,
-    array: &str,
-    use_it: impl FnOnce(Header, &mut dyn std::io::Read, &str) -> Result<T>,
-) -> Result<T> {
-    let shown = one_line(&format!("{file}:{array}"));
-    let mut entry = archive.by_index(index).map_err(|e| damaged(&shown, &e))?;
-    let (size, compressed) = (entry.size(), entry.compressed_size());
-    if size > element::most_inflated(compressed) {
-        let found = format!("the archive claims {size} bytes, and {compressed} compressed bytes cannot hold them");
-        return Err(Error::input(&shown, found, "a size that fits the data"));
-    }
-    let header = Header::read(&mut entry, &shown)?;
-    header.check_length(size, &shown)?;
-    use_it(header, &mut entry, &shown)
 }
 
 fn damaged(file: &str, error: &ZipError) -> Error {

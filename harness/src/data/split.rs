@@ -26,6 +26,8 @@ pub enum Stream {
     Dictionary = 5,
     /// The samples of synthetic data.
     Samples = 6,
+    /// Where patches are cut from images.
+    Patches = 7,
 }
 
 /// The generator of a stream.
@@ -145,8 +147,15 @@ mod tests {
 
     #[test]
     fn streams_are_different_numbers() {
-        let streams =
-            [Stream::Init, Stream::Shuffle, Stream::Split, Stream::Noise, Stream::Dictionary, Stream::Samples];
+        let streams = [
+            Stream::Init,
+            Stream::Shuffle,
+            Stream::Split,
+            Stream::Noise,
+            Stream::Dictionary,
+            Stream::Samples,
+            Stream::Patches,
+        ];
         let mut firsts: Vec<u64> = streams.map(|s| rng(3, s).next_u64()).to_vec();
         firsts.extend([rng_at(3, Stream::Init, 1).next_u64(), rng(4, Stream::Init).next_u64()]);
         let mut distinct = firsts.clone();

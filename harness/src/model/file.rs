@@ -14,7 +14,7 @@
 //! the hidden activation is `relu`, the output `identity` and there is no preprocessing.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sae_kernels::ops::{Activation, Loss};
@@ -23,6 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::atomic;
+use crate::data::safetensors::{LENGTH_BYTES, check_header_length};
+use crate::error::{excerpt, one_line};
+use crate::json;
 
 /// The name of the weights in a run directory.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -35,8 +38,6 @@ pub const CONVENTIONS: [&str; 2] = ["per_sample", "per_element"];
 
 /// The first SAELens whose layout this is. Without a version of 6 or later its loader takes `cfg.json` for a legacy one.
 const SAELENS_VERSION: &str = "6.18.0";
-/// Bytes of the header's length at the start of a safetensors file.
-const LENGTH_BYTES: u64 = 8;
 
 /// A model as it is kept: weights, row-major, and what they mean.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,33 +134,43 @@ impl ModelFile {
     /// If lengths disagree with `d_in` and `d_hid`, a number is not finite, or the file system refuses; nothing is written then
     /// but, in the last case, possibly `cfg.json`.
     pub fn save(&self, dir: &Path) -> Result<(), ModelFileError> {
-        let weights_path = dir.join(WEIGHTS_FILE);
-        let config_path = dir.join(CONFIG_FILE);
-        self.cfg.check(&config_path, self.d_in)?;
-        let shapes = Shapes::new(&config_path, self.d_in, self.d_hid)?;
+        let (weights_path, config_path) = (dir.join(WEIGHTS_FILE), dir.join(CONFIG_FILE));
+        let (config, weights) = self.serialized(&config_path, &weights_path)?;
+        atomic::write(&config_path, &config)?;
+        atomic::write(&weights_path, &weights)?;
+        Ok(())
+    }
+
+    /// The content of the files that [`ModelFile::save`] writes: `cfg.json` and `model.safetensors`.
+    ///
+    /// # Errors
+    /// If lengths disagree with `d_in` and `d_hid`, or a number is not finite.
+    pub fn to_bytes(&self) -> Result<(Vec<u8>, Vec<u8>), ModelFileError> {
+        self.serialized(Path::new(CONFIG_FILE), Path::new(WEIGHTS_FILE))
+    }
+
+    fn serialized(&self, config_path: &Path, weights_path: &Path) -> Result<(Vec<u8>, Vec<u8>), ModelFileError> {
+        self.cfg.check(config_path, self.d_in)?;
+        let shapes = Shapes::new(config_path, self.d_in, self.d_hid)?;
         let slices: [&[f32]; 4] = [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec];
         let mut bytes = Vec::with_capacity(4);
         for ((name, shape), values) in shapes.all().into_iter().zip(slices) {
             let expected: usize = shape.iter().product();
             if values.len() != expected {
-                return Err(value(&weights_path, format!("length of {name}"), values.len(), expected));
+                return Err(value(weights_path, format!("length of {name}"), values.len(), expected));
             }
-            check_finite(&weights_path, name, values)?;
+            check_finite(weights_path, name, values)?;
             bytes.push(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
         }
         let mut views = Vec::with_capacity(4);
         for ((name, shape), data) in shapes.all().into_iter().zip(&bytes) {
-            let view = TensorView::new(Dtype::F32, shape, data).map_err(|e| not_safetensors(&weights_path, &e))?;
+            let view = TensorView::new(Dtype::F32, shape, data).map_err(|e| not_safetensors(weights_path, &e))?;
             views.push((name, view));
         }
-        let file = safetensors::serialize(views, None).map_err(|e| not_safetensors(&weights_path, &e))?;
-        let document = Document::of(self);
-        atomic::replace(&config_path, |out| {
-            serde_json::to_writer_pretty(&mut *out, &document)?;
-            out.write_all(b"\n")
-        })?;
-        atomic::write(&weights_path, &file)?;
-        Ok(())
+        let file = safetensors::serialize(views, None).map_err(|e| not_safetensors(weights_path, &e))?;
+        let mut document = serde_json::to_vec_pretty(&Document::of(self)).map_err(|e| not_config(config_path, &e))?;
+        document.push(b'\n');
+        Ok((document, file))
     }
 
     /// Reads a model from a run directory, or from a `.safetensors` file with its `cfg.json` beside it.
@@ -173,15 +184,29 @@ impl ModelFile {
             (path.to_path_buf(), path.with_file_name(CONFIG_FILE))
         };
         let text = fs::read(&config_path).map_err(|e| at(&config_path, &e))?;
-        let document: Document = serde_json::from_slice(&text).map_err(|e| ModelFileError::Format {
-            path: config_path.clone(),
-            problem: e.to_string(),
-            expected: "a cfg.json with the object `sae`, as `sae train` writes it",
-        })?;
-        let (d_in, d_hid, cfg) = document.checked(&config_path)?;
-        let Weights { w_enc, b_enc, w_dec, b_dec } = load_weights_only(&weights_path, d_in, d_hid)?;
-        Ok(Self { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg })
+        let (d_in, d_hid, cfg) = parse_config(&text, &config_path)?;
+        Ok(Self::of(load_weights_only(&weights_path, d_in, d_hid)?, d_in, d_hid, cfg))
     }
+
+    /// Reads a model from the content of its two files.
+    ///
+    /// # Errors
+    /// As [`ModelFile::load`].
+    pub fn from_bytes(config: &[u8], weights: &[u8]) -> Result<Self, ModelFileError> {
+        let (d_in, d_hid, cfg) = parse_config(config, Path::new(CONFIG_FILE))?;
+        Ok(Self::of(Weights::from_bytes(weights, d_in, d_hid)?, d_in, d_hid, cfg))
+    }
+
+    fn of(weights: Weights, d_in: usize, d_hid: usize, cfg: ModelConfig) -> Self {
+        let Weights { w_enc, b_enc, w_dec, b_dec } = weights;
+        Self { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg }
+    }
+}
+
+fn parse_config(text: &[u8], path: &Path) -> Result<(usize, usize, ModelConfig), ModelFileError> {
+    json::check(text).map_err(|e| not_config(path, &e))?;
+    let document: Document = serde_json::from_slice(text).map_err(|e| not_config(path, &e))?;
+    document.checked(path)
 }
 
 /// Reads the four tensors of a `.safetensors` file and nothing else: what `init = "file.safetensors"` starts from.
@@ -190,14 +215,33 @@ impl ModelFile {
 /// If the file is missing or damaged, or a tensor is missing, unknown, not `f32`, not of the shape that `d_in` and `d_hid` give it, or
 /// holds a number that is not finite.
 pub fn load_weights_only(path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
+    parse_weights(&read_whole(path)?, path, d_in, d_hid)
+}
+
+impl Weights {
+    /// Reads the content of a `.safetensors` file.
+    ///
+    /// # Errors
+    /// As [`load_weights_only`].
+    pub fn from_bytes(bytes: &[u8], d_in: usize, d_hid: usize) -> Result<Self, ModelFileError> {
+        parse_weights(bytes, Path::new(WEIGHTS_FILE), d_in, d_hid)
+    }
+}
+
+fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
     let shapes = Shapes::new(path, d_in, d_hid)?;
-    let bytes = read_whole(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| not_safetensors(path, &e))?;
+    let header = header_of(bytes, path)?;
+    json::check(header).map_err(|e| ModelFileError::Format {
+        path: path.to_path_buf(),
+        problem: format!("the safetensors header: {}", one_line(&e.to_string())),
+        expected: "a JSON object",
+    })?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, &e))?;
     let known = shapes.all();
     let mut names = file.names();
     names.sort_unstable();
     if let Some(unknown) = names.iter().find(|name| !known.iter().any(|(k, _)| k == *name)) {
-        return Err(value(path, "a tensor", format!("`{unknown}`"), "only W_enc, b_enc, W_dec, b_dec"));
+        return Err(value(path, "a tensor", format!("`{}`", excerpt(unknown)), "only W_enc, b_enc, W_dec, b_dec"));
     }
     let mut tensors = Vec::with_capacity(4);
     for (name, shape) in known {
@@ -253,27 +297,31 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, ModelFileError> {
     let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let length = file.metadata().map_err(|e| at(path, &e))?.len();
     let mut head = [0; LENGTH_BYTES as usize];
-    if length < LENGTH_BYTES {
-        return Err(value(path, "file length", format!("{length} bytes"), "a safetensors file, of at least 8"));
-    }
-    file.read_exact(&mut head).map_err(|e| at(path, &e))?;
-    let header = u64::from_le_bytes(head);
-    let room = length - LENGTH_BYTES;
-    if header > room {
-        let found = format!("{header} bytes");
-        return Err(value(
-            path,
-            "safetensors header length",
-            found,
-            format!("at most the {room} bytes that follow it"),
-        ));
-    }
+    let head = &mut head[..length.min(LENGTH_BYTES) as usize];
+    file.read_exact(head).map_err(|e| at(path, &e))?;
+    header_length(head, length, path)?;
     let mut bytes = Vec::new();
     let capacity = usize::try_from(length).map_err(|_| at(path, &io::Error::from(io::ErrorKind::OutOfMemory)))?;
     bytes.try_reserve_exact(capacity).map_err(|e| at(path, &io::Error::new(io::ErrorKind::OutOfMemory, e)))?;
-    bytes.extend_from_slice(&head);
-    file.take(room).read_to_end(&mut bytes).map_err(|e| at(path, &e))?;
+    bytes.extend_from_slice(head);
+    file.take(length - head.len() as u64).read_to_end(&mut bytes).map_err(|e| at(path, &e))?;
     Ok(bytes)
+}
+
+/// The JSON between the length and the tensors.
+fn header_of<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a [u8], ModelFileError> {
+    let length = header_length(bytes, bytes.len() as u64, path)?;
+    Ok(&bytes[LENGTH_BYTES as usize..][..length])
+}
+
+/// The header's length, which a file of `length` bytes that begins with `start` claims.
+fn header_length(start: &[u8], length: u64, path: &Path) -> Result<usize, ModelFileError> {
+    let Some(head) = start.first_chunk() else {
+        return Err(value(path, "file length", format!("{length} bytes"), "a safetensors file, of at least 8"));
+    };
+    let header = u64::from_le_bytes(*head);
+    check_header_length(header, length - LENGTH_BYTES)
+        .map_err(|expected| value(path, "safetensors header length", format!("{header} bytes"), expected))
 }
 
 /// `cfg.json` as it is written: SAELens' keys, and ours under `sae`.
@@ -432,8 +480,16 @@ fn at(path: &Path, error: &io::Error) -> ModelFileError {
 fn not_safetensors(path: &Path, error: &safetensors::SafeTensorError) -> ModelFileError {
     ModelFileError::Format {
         path: path.to_path_buf(),
-        problem: error.to_string(),
+        problem: one_line(&error.to_string()),
         expected: "a whole safetensors file",
+    }
+}
+
+fn not_config(path: &Path, error: &serde_json::Error) -> ModelFileError {
+    ModelFileError::Format {
+        path: path.to_path_buf(),
+        problem: one_line(&error.to_string()),
+        expected: "a cfg.json with the object `sae`, as `sae train` writes it",
     }
 }
 

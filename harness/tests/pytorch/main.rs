@@ -167,7 +167,8 @@ fn trajectories<T: Real>(backend: &mut dyn Backend<T>, unit: f64) {
         assert_eq!(cases.len(), 16, "{}: scripts/pytorch-fixtures has to know every optimiser", rule.name());
         for case in cases {
             let id = text(case, "id");
-            let moved = |key: &str| case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
+            let moved =
+                |key: &str| case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
             let (of_parts, of_weights) = (moved("parts_moved"), case["weights_moved"].as_f64().unwrap());
             let mut step = fixtures.step(backend.panel(), fixtures.config(case, rule));
             let parts = fixtures.tensor(&format!("{id}.parts"));
