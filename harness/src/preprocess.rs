@@ -143,10 +143,18 @@ impl Fitted {
     /// Maps raw `data`, rows of `cols` values, in place.
     ///
     /// # Errors
-    /// [`Error::Input`] where `cols` is not what the map was fitted on, or `data` are no whole rows; then nothing is
-    /// changed.
+    /// [`Error::Input`] where `cols` is not what the map was fitted on, or `data` are no whole rows: then nothing is
+    /// changed. And where a value does not fit into an f32, which one that is far from the training rows need not, where
+    /// their spread is very small.
     pub fn apply(&self, data: &mut [f32], cols: usize) -> Result {
-        self.each(data, cols, |x, shift, spread| if spread == 0.0 { 0.0 } else { (x - shift) / spread })
+        self.each(data, cols, |x, shift, spread| if spread == 0.0 { 0.0 } else { (x - shift) / spread })?;
+        match data.iter().position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(at) => {
+                let found = format!("row {}, column {} (counted from 0) becomes {}", at / cols, at % cols, data[at]);
+                Err(Error::input(format!("data.preprocess {}", self.kind().name()), found, "a finite number"))
+            }
+        }
     }
 
     /// Maps `data`, rows of `cols` values as the network sees them, back to raw values in place.
@@ -251,6 +259,18 @@ mod tests {
         let mut data = [f32::MIN, f32::MAX];
         Preprocess::Range.fit(&data, 2, 1).unwrap().apply(&mut data, 1).unwrap();
         assert_eq!(data, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_a_map_makes_infinite_is_refused_with_its_place() {
+        // A spread of a subnormal number, and a value 2¹⁰⁰ of them away.
+        let tiny = f32::from_bits(1);
+        for kind in [Preprocess::Range, Preprocess::MinMax, Preprocess::ZScore] {
+            let fitted = kind.fit(&[0.0, tiny], 2, 1).unwrap();
+            let error = fitted.apply(&mut [tiny, 0.0, 1.0], 1).unwrap_err();
+            let told = format!("data.preprocess {}: row 2, column 0 (counted from 0) becomes inf", kind.name());
+            assert!(error.to_string().contains(&told) && error.exit_code() == 2, "{error}");
+        }
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub(super) struct TrainArgs {
     /// A TOML file of settings; every key has a default
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// digits, synthetic, an IDX, .npy, .npz or .csv file, or a folder with MNIST's files (config key data.source)
+    /// digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, or a folder of images or with
+    /// MNIST's files (config key data.source)
     #[arg(long, value_name = "SPEC")]
     pub(super) data: Option<String>,
     /// The run directory: new, or empty

@@ -71,10 +71,10 @@ const HEADER: &str = "a JSON object of tensors that lie one behind the other";
 /// A header's length that fits the `room` bytes behind it; else what would.
 pub(crate) fn check_header_length(length: u64, room: u64) -> Result<usize, String> {
     if length > room {
-        return Err(format!("at most the {room} that follow"));
+        return Err(format!("at most the {room} bytes that follow it"));
     }
     if length > LONGEST_HEADER {
-        return Err(format!("at most {LONGEST_HEADER}"));
+        return Err(format!("at most {LONGEST_HEADER} bytes"));
     }
     Ok(length as usize)
 }

@@ -233,7 +233,7 @@ fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result
     let header = header_of(bytes, path)?;
     json::check(header).map_err(|e| ModelFileError::Format {
         path: path.to_path_buf(),
-        problem: format!("the safetensors header: {}", one_line(&e.to_string())),
+        problem: format!("the safetensors header: {}", short(&e.to_string())),
         expected: "a JSON object",
     })?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, &e))?;
@@ -480,15 +480,26 @@ fn at(path: &Path, error: &io::Error) -> ModelFileError {
 fn not_safetensors(path: &Path, error: &safetensors::SafeTensorError) -> ModelFileError {
     ModelFileError::Format {
         path: path.to_path_buf(),
-        problem: one_line(&error.to_string()),
+        problem: short(&error.to_string()),
         expected: "a whole safetensors file",
     }
+}
+
+/// Foreign text on one line, and of no more than it takes to recognise it.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut text = one_line(text);
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 fn not_config(path: &Path, error: &serde_json::Error) -> ModelFileError {
     ModelFileError::Format {
         path: path.to_path_buf(),
-        problem: one_line(&error.to_string()),
+        problem: short(&error.to_string()),
         expected: "a cfg.json with the object `sae`, as `sae train` writes it",
     }
 }
@@ -497,7 +508,7 @@ fn value(path: &Path, what: impl Into<String>, found: impl ToString, expected: i
     ModelFileError::Value {
         path: path.to_path_buf(),
         what: what.into(),
-        found: found.to_string(),
+        found: short(&found.to_string()),
         expected: expected.to_string(),
     }
 }

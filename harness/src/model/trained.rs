@@ -60,6 +60,10 @@ impl Model {
     pub fn new(file: ModelFile, kind: BackendKind, name: &str) -> Result<Self> {
         let ModelFile { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg } = file;
         let preprocessing = fitted(&cfg.preprocessing, name)?;
+        if preprocessing.apply(&mut [], d_in).is_err() {
+            let expected = format!("rows of {d_in} columns, the input width of the model");
+            return Err(Error::input(name, "sae.preprocessing is for rows of another length", expected));
+        }
         let objective = saved_objective(&cfg, name)?;
         memory::require(name, "the model", memory::step_bytes(d_in, d_hid, BATCH, 0))?;
         let backend = backend(kind)?;

@@ -79,7 +79,7 @@ fn data_files_that_are_missing_or_lie() {
         ("words.csv", b"1,2\n3,four\n".to_vec(), "words.csv"),
         ("uneven.csv", b"1,2\n3\n".to_vec(), "uneven.csv"),
         ("empty.csv", vec![], "empty.csv"),
-        ("picture.png", b"\x89PNG\r\n\x1a\n".to_vec(), "this is an image"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n".to_vec(), "picture.png: it is damaged"),
     ] {
         sae.write(name, &bytes);
         sae.refused(&format!("train --data {name} --out run"), &[told]);

@@ -81,6 +81,10 @@ impl Picture {
         let mut bytes = reserved(size, file)?;
         bytes.resize(size, 0);
         decoder.decode_into(&mut bytes).map_err(|e| damaged(file, e))?;
+        // The decoder takes what is missing to be 0.
+        if !has_end(input) {
+            return Err(damaged(file, "it is cut off"));
+        }
         Ok(Self { header, values: color.values(), wide: false, bytes, color })
     }
 
@@ -189,6 +193,31 @@ fn jpeg<'a>(bytes: &'a [u8], file: &str, color: Color) -> Result<(JpegDecoder<Cu
     }
     check_size(header, usize::from(info.components) * 3, bytes.len() as u64, file)?;
     Ok((decoder, header))
+}
+
+/// Whether a JPEG goes on to its last marker, `FF D9`. Segments are a marker and a length of two bytes that counts itself;
+/// coded pixels follow the segment `FF DA` and hold `FF` only before `00` or as a restart marker. ITU-T T.81, annex B.
+fn has_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        let (Some(0xFF), Some(&marker)) = (bytes.get(at), bytes.get(at + 1)) else { return false };
+        match marker {
+            0xD9 => return true,
+            // A fill byte.
+            0xFF => at += 1,
+            0x01 | 0xD0..=0xD8 => at += 2,
+            _ => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2);
+                if marker == 0xDA {
+                    let pixels = bytes.get(at..).unwrap_or_default();
+                    let next = pixels.windows(2).position(|w| w[0] == 0xFF && !matches!(w[1], 0 | 0xD0..=0xD7));
+                    let Some(next) = next else { return false };
+                    at += next;
+                }
+            }
+        }
+    }
 }
 
 /// Refuses an image that takes `bytes` a pixel to decode where that is out of proportion to its file.
