@@ -122,7 +122,7 @@ impl Layout {
         self.panel_stride == self.panel || self.cols <= self.panel
     }
 
-    /// Offset of element (r, c) in problem 0.
+    /// Offset of element (r, c) in problem 0; of no meaning where there is no such element.
     #[inline]
     pub const fn offset(&self, r: usize, c: usize) -> usize {
         (c / self.panel) * self.panel_stride + r * self.row_stride + c % self.panel

@@ -94,8 +94,8 @@ impl<T> MatRef<'_, T> {
     /// Where there is no problem `b`.
     pub fn problem(self, b: usize) -> Self {
         assert!(b < self.batch(), "problem {b} out of range");
-        // Inside the slice, as the constructor has checked, or of no element.
-        let ptr = self.ptr.wrapping_add(b * self.layout.batch_stride());
+        // Inside the slice, as the constructor has checked, or of no element and then anywhere.
+        let ptr = self.ptr.wrapping_add(b.wrapping_mul(self.layout.batch_stride()));
         Self { ptr, layout: self.layout.batched(1, 0), ..self }
     }
 

@@ -21,16 +21,18 @@ const LONGEST: usize = 4096;
 /// Loads a `.csv` file.
 pub(super) fn load(mut source: Source) -> Result<Dataset> {
     let file = source.name.clone();
-    let mut table = Table::default();
-    go_through(source.start()?, &file, |field| table.check(field, &file))?;
+    let (mut table, mut reader) = (Table::default(), Reader::new());
+    go_through(&mut reader, source.start()?, &file, |field| table.check(field, &file))?;
     let Table { cols: fields, rows, header, label, .. } = table;
     let cols = fields - usize::from(label.is_some());
     if rows == 0 || cols == 0 {
-        return Err(Error::input(&file, format!("there are {rows} rows of {cols} columns"), "at least one of each"));
+        let found = format!("it has {} of {}", plural(rows, "row"), plural(cols, "column"));
+        let header = if header { " (the first line is a header)" } else { "" };
+        return Err(Error::input(&file, found + header, "at least one of each"));
     }
     let mut data = reserved(rows.saturating_mul(cols), &file)?;
     let mut labels = label.map(|_| reserved(rows, &file)).transpose()?;
-    go_through(source.start()?, &file, |field| {
+    go_through(&mut reader, source.start()?, &file, |field| {
         match &mut labels {
             _ if header && field.row == 0 => {}
             Some(labels) if label == Some(field.column) => labels.push(field.label(&file)?),
@@ -67,9 +69,9 @@ impl Table {
             return self.check_first(field, file);
         }
         if field.column >= self.cols || (field.last && field.column + 1 != self.cols) {
-            let found = format!("line {} has {} columns", field.line, field.column + 1);
-            let more = if field.last { "" } else { " or more" };
-            return Err(Error::input(file, found + more, format!("{}, as in the first line", self.cols)));
+            let (columns, more) = (plural(field.column + 1, "column"), if field.last { "" } else { " or more" });
+            let found = format!("line {} has {columns}{more}", field.line);
+            return Err(Error::input(file, found, format!("{}, as in the first line", self.cols)));
         }
         if self.label == Some(field.column) {
             field.label(file).map(drop)?
@@ -105,6 +107,11 @@ impl Table {
     }
 }
 
+/// A count with its noun.
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A field, and where it is.
 struct Field<'a> {
     text: &'a str,
@@ -123,6 +130,9 @@ impl Field<'_> {
         match self.text.parse::<f32>() {
             Ok(value) if value.is_finite() => Ok(value),
             Ok(_) => Err(self.wrong(file, "a finite number (in f32)")),
+            Err(_) if self.text.contains([';', '\t']) => {
+                Err(self.wrong(file, "a number, and commas between the columns"))
+            }
             Err(_) if self.row == 0 => Err(self.wrong(file, "a number (a header has only names)")),
             Err(_) => Err(self.wrong(file, "a number")),
         }
@@ -142,8 +152,13 @@ impl Field<'_> {
 }
 
 /// Hands `each` every field, trimmed, in order.
-fn go_through(source: &mut dyn Read, file: &str, mut each: impl FnMut(&Field) -> Result) -> Result {
-    let mut reader = Reader::new();
+fn go_through(
+    reader: &mut Reader,
+    source: &mut dyn Read,
+    file: &str,
+    mut each: impl FnMut(&Field) -> Result,
+) -> Result {
+    reader.reset();
     let (mut buffer, mut start, mut end) = (vec![0u8; 1 << 16], 0, 0);
     let (mut field, mut filled) = ([0u8; LONGEST], 0);
     let (mut row, mut column) = (0, 0);
@@ -166,7 +181,10 @@ fn go_through(source: &mut dyn Read, file: &str, mut each: impl FnMut(&Field) ->
         };
         // The line break that ended the record has been counted.
         let line = reader.line() - u64::from(last && last_byte == Some(b'\n'));
-        let text = String::from_utf8_lossy(&field[..filled]);
+        let Ok(text) = std::str::from_utf8(&field[..filled]) else {
+            let found = format!("line {line}, column {} is no UTF-8", column + 1);
+            return Err(Error::input(file, found, "text in UTF-8"));
+        };
         each(&Field { text: text.trim(), row, column, line, last })?;
         filled = 0;
         (row, column) = if last { (row + 1, 0) } else { (row, column + 1) };
@@ -219,7 +237,7 @@ mod tests {
 
     #[test]
     fn ragged_rows_and_empty_files_are_refused() {
-        assert!(error("1,2\n3\n").contains("line 2 has 1 columns, expected 2"));
+        assert!(error("1,2\n3\n").contains("line 2 has 1 column, expected 2"));
         assert!(error("1,2\n3,4,5\n").contains("line 2 has 3 columns"));
         assert!(error("1,2\n3,4\n5,6,7\n").contains("line 3 has 3 columns"));
         for text in ["", "\n\n", "a,b\n"] {
@@ -239,7 +257,23 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_an_error() {
-        assert!(read(b"1,\xff\xfe\n").is_err());
+        for (bytes, place) in [
+            (&b"1,\xff\xfe\n"[..], "line 1, column 2"),
+            (b"a,b\n1,2\n3,\xe9\n", "line 3, column 2"),
+            // UTF-16, whose first line would pass for a header.
+            (b"\xff\xfe1\0,\x002\0\n\0", "line 1, column 1"),
+        ] {
+            let error = read(bytes).unwrap_err().to_string();
+            assert!(error.contains(place) && error.contains("expected text in UTF-8"), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_separators_are_named() {
+        for text in ["1;2\n3;4\n", "a\tb\n1\t2\n"] {
+            assert!(error(text).contains("commas between the columns"), "{}", error(text));
+        }
+        assert!(error("a,b\n").contains("0 rows of 2 columns (the first line is a header)"));
     }
 
     proptest::proptest! {

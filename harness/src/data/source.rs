@@ -25,15 +25,17 @@ pub(crate) struct Source<'a> {
 
 impl Source<'static> {
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let wrong = |found: &str| Err(Error::input(path.display(), found, ACCEPTED));
         let metadata = match std::fs::metadata(path) {
             Ok(metadata) => metadata,
+            Err(_) if path.is_symlink() => return wrong("this is a link to nothing that can be reached"),
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
                 return Err(missing(path, &["digits", "synthetic"], ACCEPTED));
             }
             Err(e) => return Err(Error::read(path, e)),
         };
         if !metadata.is_file() {
-            return Err(Error::input(path.display(), "this is not a regular file", ACCEPTED));
+            return wrong("this is not a regular file");
         }
         let file = File::open(path).map_err(|e| Error::read(path, e))?;
         let bytes = Box::new(BufReader::with_capacity(1 << 16, file));

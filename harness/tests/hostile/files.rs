@@ -217,7 +217,7 @@ fn archives() -> Vec<File> {
 fn tables() -> Vec<File> {
     vec![
         file("csv", "words.csv", "1,2\n3,four\n", "line 2, column 2 is `four`"),
-        file("csv", "uneven.csv", "1,2\n3\n", "line 2 has 1 columns"),
+        file("csv", "uneven.csv", "1,2\n3\n", "line 2 has 1 column,"),
         file("csv", "longer.csv", "1,2\n3,4,5,6\n", "line 2 has 3 columns or more"),
         file("csv", "blank.csv", "\n\r\n", "0 rows"),
         file("csv", "names.csv", "a,b\n", "0 rows"),
@@ -226,10 +226,12 @@ fn tables() -> Vec<File> {
         file("csv", "overflow.csv", "1\n1e40\n", "finite"),
         file("csv", "labels.csv", "label,x,Label\n1,2,3\n", "2 columns are called label"),
         file("csv", "half-label.csv", "label,x\n1.5,2\n", "the label"),
-        file("csv", "only-label.csv", "label\n1\n", "1 rows of 0 columns"),
+        file("csv", "only-label.csv", "label\n1\n", "1 row of 0 columns"),
         file("csv", "quote.csv", format!("1,\"{}", "2\n,".repeat(5000)), "more than 4096 bytes"),
         file("csv", "field.csv", "9".repeat(100_000), "more than 4096 bytes"),
         file("csv", "bytes.csv", b"1,\xFF\xFE\n".to_vec(), "line 1, column 2"),
+        file("csv", "utf-16.csv", b"\xFF\xFE1\0,\x002\0\n\0".to_vec(), "line 1, column 1 is no UTF-8"),
+        file("csv", "semicolons.csv", "a;b\n1;2\n", "commas between the columns"),
         file("csv", "zeros.csv", vec![0; 1000], "zeros.csv"),
         file("csv", "control.csv", "1\n\x1b[2J\n", "\\u{1b}[2J"),
         file("csv", "empty.csv", "", "the file is empty"),

@@ -9,7 +9,8 @@ mod files;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use files::{File, hostile, right};
 
@@ -56,22 +57,36 @@ fn arguments(file: &File, folder: &Path) -> Vec<String> {
     line.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn sae(arguments: &[String]) -> std::process::Output {
+fn sae(arguments: &[String]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sae")).args(arguments).env("RAYON_NUM_THREADS", "1").output().unwrap()
+}
+
+/// How long a refusal may take, the process included.
+const QUICK: Duration = Duration::from_millis(100);
+
+fn timed(arguments: &[String]) -> (Duration, Output) {
+    let start = Instant::now();
+    let output = sae(arguments);
+    (start.elapsed(), output)
 }
 
 #[test]
 fn a_folder_of_hostile_files_is_refused_file_by_file_in_one_clear_line() {
     let files = hostile();
     assert!(files.len() >= 150, "{}", files.len());
-    let mut slowest = (std::time::Duration::ZERO, "");
+    let mut slowest = (Duration::ZERO, "");
     let mut wrong = Vec::new();
     for file in &files {
         let folder = tempfile::tempdir().unwrap();
         let arguments = arguments(file, folder.path());
-        let start = std::time::Instant::now();
-        let output = sae(&arguments);
-        slowest = slowest.max((start.elapsed(), file.name));
+        let (mut took, output) = timed(&arguments);
+        // What keeps the processor from this one is not the file's fault: the shortest of a few times counts.
+        for _ in 0..4 {
+            if took > QUICK {
+                took = took.min(timed(&arguments).0);
+            }
+        }
+        slowest = slowest.max((took, file.name));
         let text = String::from_utf8_lossy(&output.stderr);
         // Of settings and models, what has to be said names the place.
         let name = if matches!(file.target, "model" | "config") { "" } else { file.name };
@@ -94,7 +109,9 @@ fn a_folder_of_hostile_files_is_refused_file_by_file_in_one_clear_line() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), files.len(), wrong.join("\n"));
-    println!("soak: cases={} faults=0 slowest_ms={} file={}", files.len(), slowest.0.as_millis(), slowest.1);
+    // A test has no timing; the part of `make soak` takes this line.
+    let slow = u8::from(slowest.0 > QUICK);
+    println!("soak: cases={} faults={slow} slowest_ms={} file={}", files.len(), slowest.0.as_millis(), slowest.1);
 }
 
 #[test]

@@ -189,9 +189,10 @@ impl<T: Real> Backend<T> for Naive {
     /// `w [rows, cols]` → `Σ_ij w_ij²`, problem after problem.
     fn sum_of_squares(&mut self, w: MatRef<'_, T>, sums: &mut [f64]) -> Result {
         check::sum_of_squares(&w, sums)?;
+        let rows = if w.cols() == 0 { 0 } else { w.rows() };
         for (p, sum) in sums.iter_mut().enumerate() {
             *sum = 0.0;
-            for r in 0..w.rows() {
+            for r in 0..rows {
                 for c in 0..w.cols() {
                     *sum += w.at(p, r, c).to_f64() * w.at(p, r, c).to_f64();
                 }

@@ -168,10 +168,10 @@ fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-/// The operand itself where it is row-major, else a copy.
+/// The operand itself where it is row-major or has no element, else a copy.
 fn row_major(buffer: &mut AlignedVec<f32>, view: MatRef<'_>) -> Raw {
     let layout = view.layout();
-    if layout.is_row_major() {
+    if layout.is_row_major() || layout.is_empty() {
         return Raw::read(view);
     }
     let (batch, rows, cols, panel) = (layout.batch(), layout.rows(), layout.cols(), layout.panel());
@@ -206,7 +206,7 @@ impl<G: Product> Backend for Unfused<G> {
         let c = Raw::write(&mut op.c);
         let direct = op.c.layout().is_row_major();
         let z = if direct { c } else { Raw::scratch(&mut self.z, dims) };
-        if op.accumulate && !direct {
+        if op.accumulate && !direct && dims.batch > 0 {
             // A row-major copy of what is added to.
             let start = row_major(&mut self.z, op.c.as_ref());
             debug_assert_eq!(start.at(0, 0, 0), z.at(0, 0, 0));

@@ -14,7 +14,7 @@ use crate::view::MatRef;
 pub struct Dims {
     /// Problems; 0 where their results have no element, however many there are.
     pub batch: usize,
-    /// Rows of the result.
+    /// Rows of the result; 0 where it has no column.
     pub m: usize,
     /// Columns of the result.
     pub n: usize,
@@ -23,8 +23,10 @@ pub struct Dims {
 }
 
 impl Dims {
+    /// Sizes that take no memory may be as large as can be said, and nothing is to count up to them.
     fn new(batch: usize, m: usize, n: usize, k: usize) -> Self {
-        Self { batch: if m == 0 || n == 0 { 0 } else { batch }, m, n, k }
+        let m = if batch == 0 || n == 0 { 0 } else { m };
+        Self { batch: if m == 0 { 0 } else { batch }, m, n, k }
     }
 }
 

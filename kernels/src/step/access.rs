@@ -1,9 +1,9 @@
 //! What a step holds: sizes, weights, averages, and its state for checkpoints.
 //!
-//! A `model` beyond the last is a mistake of the program, and panics as any index does.
+//! A `model` beyond the last is an error where there are errors, and panics as any index does where there are none.
 
 use crate::backend::Backend;
-use crate::error::expect;
+use crate::error::{Error, expect};
 use crate::ops::Result;
 use crate::real::Real;
 use crate::view::MatRef;
@@ -45,8 +45,9 @@ impl<T: Real> BatchedStep<T> {
     /// Overwrites a model's weights. The optimiser's state stays.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape); the weights are then as they were.
+    /// [`Error::Shape`], or [`Error::Scalar`] where there is no such model; the weights are then as they were.
     pub fn set_weights(&mut self, model: usize, weights: &Parameters<T>) -> Result {
+        self.is_there(model)?;
         self.weights.copy_from(model, weights)?;
         transpose(model, &self.weights.w_dec, &mut self.w_dec_t);
         Ok(())
@@ -65,7 +66,7 @@ impl<T: Real> BatchedStep<T> {
     /// `‖w_enc‖² + ‖w_dec‖²` of each model, one element a model.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape).
+    /// [`Error::Shape`].
     pub fn squared_norms(&self, backend: &mut dyn Backend<T>, norms: &mut [f64]) -> Result {
         backend.sum_of_squares(self.w_enc(), norms)?;
         for (model, norm) in norms.iter_mut().enumerate() {
@@ -79,8 +80,9 @@ impl<T: Real> BatchedStep<T> {
     /// A model's hidden activations of the last pass's first `n` samples.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where `n` is more than `max_batch`.
+    /// [`Error::Shape`] where `n` is more than `max_batch`, [`Error::Scalar`] where there is no such model.
     pub fn hidden(&self, model: usize, n: usize) -> Result<MatRef<'_, T>> {
+        self.is_there(model)?;
         Ok(self.h.top(n)?.problem(model))
     }
 
@@ -114,8 +116,10 @@ impl<T: Real> BatchedStep<T> {
     /// Goes on with a model from a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) or [`Error::MissingState`](crate::Error::MissingState) where the state is of another model or rule; nothing is then changed.
+    /// [`Error::Shape`] or [`Error::MissingState`] where the state is of another model or rule, [`Error::Scalar`] where there
+    /// is no such model; nothing is then changed.
     pub fn set_state(&mut self, model: usize, state: &State<T>) -> Result {
+        self.is_there(model)?;
         self.moments.check(self.cfgs[model].rule, state)?;
         let kept = if self.has_ema(model) && state.step > 0 { self.d_hid() } else { 0 };
         let given = state.rho_hat.as_deref().unwrap_or_default();
@@ -125,6 +129,15 @@ impl<T: Real> BatchedStep<T> {
         self.ema[from..from + kept].copy_from_slice(given);
         self.steps[model] = state.step;
         Ok(())
+    }
+
+    fn is_there(&self, model: usize) -> Result {
+        let beyond = || Error::Scalar {
+            name: "model",
+            found: model.to_string(),
+            expected: "the number of a model, counted from 0",
+        };
+        if model < self.models() { Ok(()) } else { Err(beyond()) }
     }
 
     fn has_ema(&self, model: usize) -> bool {

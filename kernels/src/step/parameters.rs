@@ -22,9 +22,13 @@ pub struct Parameters<T = f32> {
 
 impl<T: Real> Parameters<T> {
     /// All zeros.
+    ///
+    /// # Panics
+    /// As `Vec`: where that is more than an allocation can hold.
     pub fn zeros(d_in: usize, d_hid: usize) -> Self {
         let zeros = |len| vec![T::ZERO; len];
-        Self { w_enc: zeros(d_in * d_hid), b_enc: zeros(d_hid), w_dec: zeros(d_hid * d_in), b_dec: zeros(d_in) }
+        let weights = d_in.saturating_mul(d_hid);
+        Self { w_enc: zeros(weights), b_enc: zeros(d_hid), w_dec: zeros(weights), b_dec: zeros(d_in) }
     }
 
     /// The tensors by name, in a fixed order.

@@ -11,7 +11,9 @@ use sae_kernels::ops::{
     Activation, Clip, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, UpdateVector,
     WeightGrad,
 };
-use sae_kernels::step::{Convention, Parameters, Penalty, RhoHat, State, Step, StepConfig, divergence};
+use sae_kernels::step::{
+    BatchedStep, Convention, Parameters, Penalty, RhoHat, State, Step, StepConfig, StepReport, divergence,
+};
 use sae_kernels::{
     Backend, BackendKind, Error, Fused, Isa, Layout, MatMut, MatRef, Matrix, Naive, Product, Sgemm, Unfused, backend,
     fma_loop, math,
@@ -292,10 +294,14 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
 
 /// One call of something else that is public.
 fn other(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Result<(), Error> {
-    match h.0.random_range(0..8) {
+    match h.0.random_range(0..9) {
         0 => {
             let shape = [h.size(), h.size(), h.size()];
             let view = MatRef::new(&memory.ones, h.layout(shape, 4)?)?;
+            if view.batch() > 0 {
+                let (last, many) = (view.problem(view.batch() - 1), view.shared(h.size()));
+                assert_eq!((last.rows(), many.cols()), (view.rows(), view.cols()));
+            }
             if !view.layout().is_empty() {
                 assert_eq!(view.at(view.batch() - 1, view.rows() - 1, view.cols() - 1), 1.0);
                 // Few elements, but as many problems as can be said where they share them.
@@ -345,15 +351,22 @@ fn other(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Res
             assert!(rho_hat.is_nan() || !(0.01..0.99).contains(&rho) || d.value.is_finite());
             Ok(())
         }
+        5 => batched_step(h, backend, memory),
         _ => step(h, backend, memory),
     }
 }
 
-/// A training step of any configuration on any batch.
-fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Result<(), Error> {
+/// Whether two models have the same weights, NaNs included.
+fn same(a: &Parameters, b: &Parameters) -> bool {
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    a.tensors().iter().zip(b.tensors()).all(|((_, a), (_, b))| bits(a) == bits(b))
+}
+
+/// Any configuration of a step.
+fn config(h: &mut Hostile) -> StepConfig {
     let average = if h.one_in(2) { RhoHat::Batch } else { RhoHat::Ema { decay: h.fraction() } };
     let (rho, beta) = (h.fraction(), h.fraction());
-    let cfg = StepConfig {
+    StepConfig {
         hidden: if h.one_in(2) { Activation::Sigmoid } else { h.pick(&Activation::ALL) },
         output: if h.one_in(2) { Activation::Sigmoid } else { h.pick(&Activation::ALL) },
         loss: h.pick(&Loss::ALL),
@@ -363,17 +376,23 @@ fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Resu
         rule: h.rule(),
         clip_norm: h.one_in(3).then(|| h.number()),
         clip_value: h.one_in(3).then(|| h.number()),
-    };
+    }
+}
+
+/// Sizes of a step, and the panels of its matrices.
+fn sizes(h: &mut Hostile, backend: &dyn Backend) -> ([usize; 3], Option<usize>) {
     let [d_in, d_hid, most] = [h.size(), h.size(), h.size()];
     // Small, or so large that no memory is asked for: what is between would be taken.
     let sizes = [d_in, d_hid, most].map(|size| if size < 7 { size } else { size | 1 << 47 });
     let small = sizes.iter().all(|&size| size < 7);
     let sizes = if small { sizes } else { [sizes[0] | 1 << 47, sizes[1], sizes[2]] };
-    let [d_in, d_hid, most] = sizes;
     let panel = if h.one_in(2) { backend.panel() } else { None };
     let panel = if h.one_in(16) { Some(h.size()).filter(|p| *p < 100 || *p > 1 << 50) } else { panel };
-    let mut step = Step::new(d_in, d_hid, most, panel, cfg)?;
-    let shape = [1, h.near(most), h.near(d_in)];
+    (sizes, panel)
+}
+
+/// Any weights, sometimes one too few.
+fn weights(h: &mut Hostile, d_in: usize, d_hid: usize) -> Parameters {
     let mut weights = Parameters::zeros(d_in, d_hid);
     for (_, tensor) in weights.tensors_mut() {
         tensor.iter_mut().for_each(|w| *w = h.number());
@@ -381,7 +400,58 @@ fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Resu
     if h.one_in(8) {
         weights.w_enc.pop();
     }
-    step.set_weights(&weights)?;
+    weights
+}
+
+/// Steps of several models of any configurations on any batches.
+fn batched_step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Result<(), Error> {
+    let first = config(h);
+    let models = h.0.random_range(0..4);
+    // Mostly such as may stand together.
+    let cfgs: Vec<_> = (0..models)
+        .map(|_| {
+            let own = config(h);
+            let StepConfig { hidden, output, loss, convention, .. } = if h.one_in(8) { own } else { first };
+            StepConfig { hidden, output, loss, convention, ..own }
+        })
+        .collect();
+    let ([d_in, d_hid, most], panel) = sizes(h, backend);
+    let mut step = BatchedStep::new(d_in, d_hid, most, panel, &cfgs)?;
+    let model = if h.one_in(8) { h.size() } else { h.0.random_range(0..models) };
+    step.set_weights(model, &weights(h, d_in, d_hid))?;
+    if h.one_in(4) {
+        let state = State { step: h.pick(&[0, 1, u64::MAX - 1, u64::MAX]), ..step.state(h.0.random_range(0..models)) };
+        step.set_state(h.near(model), &state)?;
+    }
+    let shape = [if h.one_in(2) { 1 } else { models }, h.near(most), h.near(d_in)];
+    let x = MatRef::new(&memory.ones, h.layout(shape, 4)?)?;
+    let all =
+        |step: &BatchedStep| (0..models).map(|model| (step.weights(model), step.steps(model))).collect::<Vec<_>>();
+    let before = all(&step);
+    let lr: Vec<_> = (0..h.near(models).min(9)).map(|_| h.fraction()).collect();
+    let mut reports = vec![StepReport::default(); h.near(models).min(9)];
+    if let Err(error) = step.train_step(backend, x, &lr, &mut reports) {
+        for ((now, steps), (then, earlier)) in all(&step).iter().zip(&before) {
+            assert!(same(now, then) && steps == earlier, "a model has changed in spite of: {error}");
+        }
+        return Err(error);
+    }
+    step.hidden(h.near(models - 1), h.near(most))?;
+    step.squared_norms(backend, &mut vec![0.0; h.near(models).min(9)])?;
+    let x_hat = MatMut::new(&mut memory.nines[0][..ROOM], h.layout([models, shape[1], shape[2]], 4)?)?;
+    step.evaluate(backend, x, Some(x_hat), &mut reports)?;
+    let hidden = MatMut::new(&mut memory.nines[1][..ROOM], h.layout([models, shape[1], d_hid], 4)?)?;
+    step.encode(backend, x, hidden)?;
+    step.gradients(backend, x).map(drop)
+}
+
+/// A training step of any configuration on any batch.
+fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Result<(), Error> {
+    let cfg = config(h);
+    let ([d_in, d_hid, most], panel) = sizes(h, backend);
+    let mut step = Step::new(d_in, d_hid, most, panel, cfg)?;
+    let shape = [1, h.near(most), h.near(d_in)];
+    step.set_weights(&weights(h, d_in, d_hid))?;
     if h.one_in(4) {
         let state = State { step: h.pick(&[0, 1, u64::MAX - 1, u64::MAX]), ..step.state() };
         step.set_state(&state)?;
@@ -390,12 +460,6 @@ fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Resu
     let before = (step.weights(), step.state());
     let lr = h.fraction();
     if let Err(error) = step.train_step(backend, x, lr) {
-        let same = |a: &Parameters, b: &Parameters| {
-            a.tensors()
-                .iter()
-                .zip(b.tensors())
-                .all(|((_, a), (_, b))| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()))
-        };
         assert!(same(&step.weights(), &before.0), "the weights have changed in spite of: {error}");
         assert_eq!(step.state().step, before.1.step);
         return Err(error);

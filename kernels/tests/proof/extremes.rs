@@ -1,6 +1,8 @@
 //! The largest and the smallest arguments of everything that takes a size, a stride or a name.
 
-use sae_kernels::ops::{Activation, Encode, Form, Gemm, HiddenDelta};
+use sae_kernels::ops::{
+    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, WeightGrad,
+};
 use sae_kernels::step::{Parameters, Step, StepConfig};
 use sae_kernels::{
     Backend, BackendKind, Error, Fused, Isa, Layout, MatMut, MatRef, Matrix, Naive, Real, backend, math,
@@ -142,6 +144,60 @@ fn empty_problems_take_no_time_however_many_they_are() {
                 bias_grad: Some(&mut []),
             };
             backend.hidden_delta(hidden).unwrap();
+        }
+    }
+}
+
+/// As many rows as can be said, none of which has an element: nothing counts up to them.
+#[test]
+fn empty_rows_take_no_time_however_many_they_are() {
+    for mut backend in backends() {
+        let panel = backend.panel().unwrap_or(4);
+        for rows in [1 << 40, isize::MAX as usize, MAX] {
+            let layouts = [Ok(Layout::row_major(rows, 0)), Layout::panel_major(rows, 0, panel)];
+            // In panels there may be no more rows than an address can say.
+            for layout in layouts.into_iter().flatten() {
+                let none = |layout| MatRef::<f32>::new(&[], layout).unwrap();
+                let [mut c, mut delta, mut x_hat, mut w, mut m, mut v] = [[0.0f32; 0]; 6];
+                let square = Layout::row_major(0, 0);
+                let (activation, mut loss) = (Activation::Sigmoid, [1.0]);
+                let decode = Decode {
+                    h: none(layout),
+                    w: none(square),
+                    bias: &[],
+                    activation,
+                    target: none(layout),
+                    loss: Loss::Bce,
+                    scale: 1.0,
+                    delta: MatMut::new(&mut delta, layout).unwrap(),
+                    bias_grad: Some(&mut []),
+                    x_hat: Some(MatMut::new(&mut x_hat, layout).unwrap()),
+                    loss_sum: &mut loss,
+                };
+                match backend.decode(decode) {
+                    // More rows than its product can be told.
+                    Err(Error::IndexRange { .. }) => {}
+                    result => {
+                        result.unwrap();
+                        assert_eq!(loss, [0.0]);
+                        let c = MatMut::new(&mut c, layout).unwrap();
+                        let (a, b) = (none(layout), none(square));
+                        backend.gemm(Gemm { form: Form::Nn, a, b, c, accumulate: true }).unwrap();
+                        let sink = GradSink::Update(UpdateMatrix {
+                            hyper: &[Hyper { rule: Rule::adam(), lr: 0.1, decay: 0.1, step: 1, clip: None }],
+                            w: MatMut::new(&mut w, layout).unwrap(),
+                            w_t: None,
+                            m: Some(MatMut::new(&mut m, layout).unwrap()),
+                            v: Some(MatMut::new(&mut v, layout).unwrap()),
+                        });
+                        let a = none(Layout::row_major(0, rows));
+                        backend.weight_grad(WeightGrad { a, delta: none(square), sink }).unwrap();
+                    }
+                }
+                let mut sum = [1.0];
+                backend.sum_of_squares(none(layout), &mut sum).unwrap();
+                assert_eq!(sum, [0.0]);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ mod bits;
 mod correctness;
 mod derivatives;
 mod door;
+mod edges;
 mod errors;
 mod exact;
 mod extremes;
