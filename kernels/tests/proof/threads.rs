@@ -201,22 +201,25 @@ mod fork {
 fn soak() {
     const LOOPS: u64 = 1000;
     let mut soak = Soak::start();
-    let calls: Vec<_> = calls().into_iter().map(|(case, _)| (case, Data::random(&case, soak.seed))).collect();
     let isas = Isa::available();
-    let expected: Vec<_> = isas.iter().map(|&isa| pool(1).install(|| all_bits(isa, &calls))).collect();
+    // A few of the calls in each loop, all of them in turn.
+    let calls: Vec<_> = calls().into_iter().map(|(case, _)| (case, Data::random(&case, soak.seed))).collect();
+    let groups: Vec<_> = calls.chunks(3).collect();
+    let bits = |isa: Isa| groups.iter().map(|calls| pool(1).install(|| all_bits(isa, calls))).collect::<Vec<_>>();
+    let expected: Vec<_> = isas.iter().map(|&isa| bits(isa)).collect();
     let (three, many, small) = (pool(3), pool(32), small_stacks(4));
     let mut loops = 0;
     while soak.goes_on() && loops < LOOPS {
-        let which = loops as usize % isas.len();
-        let (isa, expected) = (isas[which], &expected[which]);
-        let same = || all_bits(isa, &calls) == *expected;
+        let (which, group) = (loops as usize % isas.len(), loops as usize / isas.len() % groups.len());
+        let (isa, calls, expected) = (isas[which], groups[group], &expected[which][group]);
+        let same = || all_bits(isa, calls) == *expected;
         let nested = |pool: &rayon::ThreadPool| pool.install(|| (0..8).into_par_iter().all(|_| same()));
         let ways = [
-            ("64 threads at once", at_once(64, isa, &calls, expected) == 0),
+            ("64 threads at once", at_once(64, isa, calls, expected) == 0),
             ("more threads than cores", many.install(same)),
             ("nested in a parallel loop", nested(&three)),
             ("nested, on stacks of 64 KiB", nested(&small)),
-            ("after fork", after_fork(isa, &calls, expected)),
+            ("after fork", after_fork(isa, calls, expected)),
         ];
         for (way, right) in ways {
             soak.cases += 1;
