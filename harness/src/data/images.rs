@@ -171,9 +171,9 @@ impl Images {
             return Err(Error::input(file, format!("{} patches", places.count), "a size that fits in memory"));
         };
         let mut data: Vec<f32> = Vec::new();
-        for index in 0..count {
+        for (index, header) in headers.iter().enumerate() {
             let picture = Picture::decode(&mut open(index)?, self.color)?;
-            if picture.size() != headers[index].size() {
+            if picture.size() != header.size() {
                 return Err(Error::input(file, "it has changed while it was read", "images that stay as they are"));
             }
             if data.capacity() == 0 {
