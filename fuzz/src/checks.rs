@@ -13,8 +13,11 @@ use sae_harness::Config;
 use sae_harness::data::{Dataset, from_bytes};
 use sae_harness::model::file::{ModelFile, Weights};
 
+/// What a target does with any bytes: it panics where they find a fault.
+pub type Check = fn(&[u8]);
+
 /// The check of each target.
-pub const ALL: [(&str, fn(&[u8])); 10] = [
+pub const ALL: [(&str, Check); 10] = [
     ("idx", idx),
     ("gzip", gzip),
     ("npy", npy),
