@@ -68,6 +68,14 @@ pub enum Error {
         /// How much it needs.
         bytes: u128,
     },
+    /// The work was broken off by a signal, and what was done is kept.
+    #[error("{told}")]
+    Interrupted {
+        /// The exit code: 128 and the signal's number.
+        code: u8,
+        /// Where the work is, and how to go on.
+        told: String,
+    },
     /// The work was begun and could not be finished.
     #[error("{0}")]
     Failed(String),
@@ -77,7 +85,8 @@ pub enum Error {
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The exit code of a process that ends with this error: 2 for bad usage or bad input, 1 for work that failed.
+    /// The exit code of a process that ends with this error: 2 for bad usage or bad input, 1 for work that failed, 128 and
+    /// more after a signal.
     pub fn exit_code(&self) -> u8 {
         use sae_kernels::Error as Kernels;
         match self {
@@ -89,6 +98,7 @@ impl Error {
                 | Kernels::BceActivation { .. }
                 | Kernels::Scalar { .. },
             ) => 2,
+            Self::Interrupted { code, .. } => *code,
             _ => 1,
         }
     }
@@ -190,6 +200,7 @@ mod tests {
         assert_eq!(Error::read(Path::new("x"), io::ErrorKind::NotFound.into()).exit_code(), 2);
         assert_eq!("x".parse::<sae_kernels::BackendKind>().map_err(Error::from).unwrap_err().exit_code(), 2);
         assert_eq!(Error::Write { path: "x".into(), error: io::ErrorKind::StorageFull.into() }.exit_code(), 1);
-        assert_eq!(Error::Failed("interrupted".into()).exit_code(), 1);
+        assert_eq!(Error::Failed("out of luck".into()).exit_code(), 1);
+        assert_eq!(Error::Interrupted { code: 130, told: String::new() }.exit_code(), 130);
     }
 }

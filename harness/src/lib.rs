@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+mod bytes;
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -19,7 +19,8 @@ const ENVIRONMENT: &str = "Example:
 Environment:
   SAE_KERNELS_ISA=avx512|avx2|neon|portable   forces an instruction set
 
-Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 interrupted";
+Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 interrupted,
+143 terminated";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -51,17 +52,30 @@ wins over the file. The keys:
   loss.       convention, reconstruction, weight_decay
   sparsity.   kind, rho, beta, rho_hat, ema_decay
   optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha
+  schedule.   kind (constant, linear, step, cosine, plateau), warmup_steps,
+              warmup_factor, steps, end_factor, min_lr, step_size, gamma,
+              factor, patience, threshold, cooldown
+  early_stopping.  patience, min_delta
   train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active,
-              tensorboard, tensorboard_share
+              checkpoint_steps, checkpoint_minutes, keep, tensorboard,
+              tensorboard_share
 
 The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
 that of the data, N the first free number. It gets report.html, which tells all
 of it; filters.png, reconstructions.png, curves.svg and rho_hat.svg, each to
 stand alone; model.safetensors with cfg.json; config.toml, metrics.jsonl and
-run.json; and events for TensorBoard (tensorboard --logdir runs).
+run.json; checkpoints/; and events for TensorBoard (tensorboard --logdir runs).
+
+A run that was stopped, by SIGINT (Ctrl-C), SIGTERM or anything else, goes on with
+--resume from its newest checkpoint, and ends in the same bits as one that was
+not. Checkpoints are written every train.checkpoint_minutes, every
+train.checkpoint_steps, on a signal and at the end. A second signal ends the
+process at once.
 
 Example:
-  sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first";
+  sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first
+  sae train --resume runs/first
+  sae train --resume runs/first --train.epochs 1000 --force";
 
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_HELP)]
@@ -76,6 +90,12 @@ pub(super) struct TrainArgs {
     /// The run directory: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Goes on with the run in this folder, from its newest checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub(super) resume: Option<PathBuf>,
+    /// With --resume: also where settings or data have changed
+    #[arg(long, requires = "resume")]
+    pub(super) force: bool,
     /// fused, openblas, matrixmultiply or naive (config key backend)
     #[arg(long, value_name = "B")]
     pub(super) backend: Option<String>,

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::args::TrainArgs;
-use super::run_dir::{CONFIG, METRICS};
-use super::{measures, output};
+use super::run_dir::{CHECKPOINTS, CONFIG, METRICS};
+use super::{measures, output, system};
 use crate::error::{Error, Result};
 use crate::eval::baseline::mean_mse;
 use crate::model::Evaluation;
@@ -18,7 +18,7 @@ use crate::train::{Part, Summary, Trainer};
 
 /// Evaluates the model of a run that is done, writes all that is left to write into `folder`, and says what came out.
 pub(super) fn run(trainer: &mut Trainer, folder: &Path, peak_gflops: f64, args: &TrainArgs) -> Result {
-    let summary = trainer.summary()?;
+    let summary = trainer.finish()?;
     trainer.model()?.save(folder).map_err(failed)?;
     let mut found: Vec<(&str, Evaluation)> = Vec::new();
     for (name, part) in [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)] {
@@ -33,16 +33,20 @@ pub(super) fn run(trainer: &mut Trainer, folder: &Path, peak_gflops: f64, args: 
     let record = record(trainer, &summary, peak_gflops, results);
     record.save(folder).map_err(failed)?;
     let shown = Run::with_set(folder, trainer.config().clone(), Ok(set))?;
-    let mut files = vec![CONFIG, METRICS, WEIGHTS_FILE, CONFIG_FILE, RUN_FILE];
+    let mut files = vec![CONFIG, METRICS, WEIGHTS_FILE, CONFIG_FILE, RUN_FILE, CHECKPOINTS];
     files.extend(pictures::save(&shown)?);
     let judged = if set.test.rows > 0 { &set.test } else { &set.train };
     let mean = mean_mse(&set.train.data, &judged.data, set.train.cols)?;
     warn(&found, mean);
     if args.json {
-        return output::print_json(&object(&record, trainer, folder, mean, &files));
+        return output::print_json(&object(&record, trainer, &summary, folder, mean, &files));
     }
     let rows: Vec<(&str, &Evaluation)> = found.iter().map(|(name, evaluation)| (*name, evaluation)).collect();
     let on = if set.test.rows > 0 { "test" } else { "train" };
+    if let Some(best) = &summary.best {
+        let early = if summary.stopped_early { "stopped early; " } else { "" };
+        output::say(&format!("{early}the weights are those of epoch {}, the best by validation", best.epoch + 1));
+    }
     output::print(&words(&record, &measures::table(&rows, peak)?, on, mean, folder, &files))
 }
 
@@ -93,12 +97,15 @@ fn warn(found: &[(&str, Evaluation)], mean: f64) {
     }
 }
 
-fn object(record: &RunRecord, trainer: &Trainer, folder: &Path, mean: f64, files: &[&str]) -> Value {
+fn object(record: &RunRecord, trainer: &Trainer, summary: &Summary, folder: &Path, mean: f64, files: &[&str]) -> Value {
     let mut object = json!({
         "kind": "summary",
         "out": folder.display().to_string(),
         "steps": record.steps,
         "epochs": record.epochs,
+        "stopped_early": summary.stopped_early,
+        "best_epoch": summary.best.as_ref().map(|best| best.epoch),
+        "peak_rss_mib": system::peak_rss_mib(),
         "seconds": record.seconds,
         "samples_per_s": record.samples_per_s,
         "gflops": record.gflops(),

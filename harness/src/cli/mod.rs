@@ -1,6 +1,6 @@
 //! The `sae` command: arguments in, one result on stdout, everything said to a person on stderr.
 //!
-//! Exit codes: 0 done, 2 bad usage or bad input, 1 failed. An error is one line.
+//! Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 and 143 ended by a signal. An error is one line.
 
 mod args;
 mod bench;
@@ -8,6 +8,7 @@ mod encode;
 mod eval;
 mod finish;
 mod info;
+mod interrupt;
 mod manual;
 mod measures;
 mod output;
@@ -78,7 +79,8 @@ fn unknown_command(words: &[OsString]) -> Error {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    output::say(&format!("error: {}", one_line(&error.to_string())));
+    let kind = if matches!(error, Error::Interrupted { .. }) { "" } else { "error: " };
+    output::say(&format!("{kind}{}", one_line(&error.to_string())));
     ExitCode::from(error.exit_code())
 }
 

@@ -44,9 +44,6 @@ pub(super) fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, Overrides)> {
             rest.push(arg);
             continue;
         }
-        if name == "resume" {
-            return Err(Error::setting("--resume", "this is not available yet", "a new run"));
-        }
         if let Some(option) = nearest(name, known.iter().copied()).filter(|_| !name.contains('.')) {
             return Err(Error::Setting {
                 place: format!("--{}", excerpt(name)),
@@ -110,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_key_without_a_value_is_an_error() {
-        for line in ["sae train --model.d_hid", "sae train --model.d_hid --json", "sae train --resume runs/x"] {
+        for line in ["sae train --model.d_hid", "sae train --model.d_hid --json"] {
             assert_eq!(split_words(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

@@ -86,7 +86,15 @@ impl Progress {
         ));
     }
 
-    pub(super) fn finish(self) {
+    /// A line that stays, above the bar where there is one.
+    pub(super) fn say(&self, line: &str) {
+        match self {
+            Self::Bar { bar, .. } => bar.suspend(|| output::say(line)),
+            _ => output::say(line),
+        }
+    }
+
+    pub(super) fn finish(&self) {
         if let Self::Bar { bar, .. } = self {
             bar.finish_and_clear();
         }

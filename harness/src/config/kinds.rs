@@ -100,6 +100,22 @@ choices! {
     }
 }
 
+choices! {
+    /// How the learning rate goes.
+    pub enum ScheduleKind {
+        /// It stays.
+        Constant = "constant",
+        /// Down a straight line.
+        Linear = "linear",
+        /// Down by a factor, every so many steps.
+        Step = "step",
+        /// Down half a period of a cosine.
+        Cosine = "cosine",
+        /// Down by a factor wherever the validation loss stops falling.
+        Plateau = "plateau",
+    }
+}
+
 named!(Preprocess, ["none", "range", "minmax", "zscore"], ["zca", "patches"]);
 
 impl From<HiddenActivation> for Activation {

@@ -3,6 +3,7 @@
 //! A key that does not exist, a value of another type and a name that is no choice are errors that say where they are
 //! and what was probably meant. [`Config::load`] reads and checks; [`Config::to_toml`] writes the settings as resolved.
 
+mod changes;
 mod choice;
 mod fit;
 mod kinds;
@@ -13,10 +14,12 @@ use sae_kernels::ops::Rule;
 use sae_kernels::{BackendKind, Real};
 use serde::{Deserialize, Serialize};
 
+pub use changes::Change;
 pub use choice::Unknown;
 pub use fit::data_fits;
 pub use kinds::{
-    Convention, HiddenActivation, Init, OptimizerKind, OutputActivation, Reconstruction, RhoHat, SparsityKind,
+    Convention, HiddenActivation, Init, OptimizerKind, OutputActivation, Reconstruction, RhoHat, ScheduleKind,
+    SparsityKind,
 };
 
 use crate::error::{Error, Result};
@@ -43,6 +46,10 @@ pub struct Config {
     pub sparsity: SparsityConfig,
     /// `[optimizer]`
     pub optimizer: OptimizerConfig,
+    /// `[schedule]`
+    pub schedule: ScheduleConfig,
+    /// `[early_stopping]`
+    pub early_stopping: EarlyStoppingConfig,
     /// `[train]`
     pub train: TrainConfig,
 }
@@ -124,6 +131,46 @@ pub struct OptimizerConfig {
     pub alpha: f64,
 }
 
+/// How the learning rate goes; formulas are in [`train::Schedule`](crate::train::Schedule).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// Which way.
+    pub kind: ScheduleKind,
+    /// Steps over which the rate rises to `optimizer.lr`, before the rest of the schedule begins; 0 for none.
+    pub warmup_steps: u64,
+    /// The share of `optimizer.lr` that the first of them has.
+    pub warmup_factor: f64,
+    /// Steps over which the rate falls (`linear`, `cosine`); 0 for all that follow the warm-up.
+    pub steps: u64,
+    /// The share of `optimizer.lr` that is left at their end (`linear`).
+    pub end_factor: f64,
+    /// The lowest rate (`cosine`, `plateau`).
+    pub min_lr: f64,
+    /// Steps after which the rate is multiplied by `gamma`, again and again (`step`).
+    pub step_size: u64,
+    /// See `step_size` (`step`).
+    pub gamma: f64,
+    /// What the rate is multiplied by on a plateau (`plateau`).
+    pub factor: f64,
+    /// Epochs without a better validation loss that are waited for (`plateau`).
+    pub patience: u64,
+    /// By which share a loss has to be lower to be better (`plateau`).
+    pub threshold: f64,
+    /// Epochs after a reduction that do not count (`plateau`).
+    pub cooldown: u64,
+}
+
+/// When a run ends before its last epoch, with the best weights as its result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EarlyStoppingConfig {
+    /// Epochs without a better validation loss after which a run ends; 0 for never.
+    pub patience: u64,
+    /// By how much a loss has to be lower to be better.
+    pub min_delta: f64,
+}
+
 /// The training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,6 +195,12 @@ pub struct TrainConfig {
     pub tensorboard: bool,
     /// The share of the run's time that its histograms and pictures may take.
     pub tensorboard_share: f64,
+    /// Steps between two checkpoints; 0 for no limit.
+    pub checkpoint_steps: u64,
+    /// Minutes between two checkpoints; 0 for no limit.
+    pub checkpoint_minutes: f64,
+    /// Checkpoints that are kept.
+    pub keep: usize,
 }
 
 impl Default for Config {
@@ -161,6 +214,8 @@ impl Default for Config {
             loss: LossConfig::default(),
             sparsity: SparsityConfig::default(),
             optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            early_stopping: EarlyStoppingConfig::default(),
             train: TrainConfig::default(),
         }
     }
@@ -209,7 +264,35 @@ impl Default for TrainConfig {
             threshold_active: 0.5,
             tensorboard: true,
             tensorboard_share: 0.01,
+            checkpoint_steps: 0,
+            checkpoint_minutes: 10.0,
+            keep: 2,
         }
+    }
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            kind: ScheduleKind::Constant,
+            warmup_steps: 0,
+            warmup_factor: 1.0 / 3.0,
+            steps: 0,
+            end_factor: 0.0,
+            min_lr: 0.0,
+            step_size: 1000,
+            gamma: 0.1,
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            cooldown: 0,
+        }
+    }
+}
+
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self { patience: 0, min_delta: 0.0 }
     }
 }
 

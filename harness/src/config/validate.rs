@@ -1,6 +1,6 @@
 //! Which settings make sense, each alone and together.
 
-use super::{Config, HiddenActivation, OutputActivation, Reconstruction, SparsityKind};
+use super::{Config, HiddenActivation, OutputActivation, Reconstruction, ScheduleConfig, ScheduleKind, SparsityKind};
 use crate::error::{Error, Result};
 
 /// The largest thread count taken for meant.
@@ -61,6 +61,12 @@ impl Config {
                 return wrong(key, value, "a finite number above 0 (in f32), or 0 for no limit");
             }
         }
+        self.schedule.ranges()?;
+        at_least_zero("early_stopping.min_delta", self.early_stopping.min_delta)?;
+        at_least_zero("train.checkpoint_minutes", self.train.checkpoint_minutes)?;
+        if !(1..=1_000_000).contains(&self.train.keep) {
+            return wrong("train.keep", self.train.keep, "1 to 1000000");
+        }
         if !both(self.train.threshold_active, f64::is_finite) {
             return wrong("train.threshold_active", self.train.threshold_active, "a finite number");
         }
@@ -71,6 +77,15 @@ impl Config {
     }
 
     fn agreement(&self) -> Result {
+        let watched = [
+            ("schedule.kind", "plateau", self.schedule.kind == ScheduleKind::Plateau),
+            ("early_stopping.patience", "above 0", self.early_stopping.patience > 0),
+        ];
+        for (key, found, watches) in watched {
+            if watches && self.data.validation == 0.0 {
+                return wrong(key, format!("{found} with data.validation 0"), "rows to validate on");
+            }
+        }
         if self.loss.reconstruction == Reconstruction::Bce && self.model.output != OutputActivation::Sigmoid {
             let found = format!("bce with model.output {}", self.model.output);
             return wrong("loss.reconstruction", found, "model.output sigmoid, or squared");
@@ -78,6 +93,25 @@ impl Config {
         if self.sparsity.kind == SparsityKind::Kl && self.model.hidden != HiddenActivation::Sigmoid {
             let found = format!("kl with model.hidden {}", self.model.hidden);
             return wrong("sparsity.kind", found, "model.hidden sigmoid, or l1 or none");
+        }
+        Ok(())
+    }
+}
+
+impl ScheduleConfig {
+    fn ranges(&self) -> Result {
+        let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => wrong(key, value, "a number from 0 to 1"),
+        };
+        share("schedule.warmup_factor", self.warmup_factor)?;
+        share("schedule.end_factor", self.end_factor)?;
+        share("schedule.gamma", self.gamma)?;
+        fraction("schedule.factor", self.factor)?;
+        fraction("schedule.threshold", self.threshold)?;
+        at_least_zero("schedule.min_lr", self.min_lr)?;
+        if self.step_size == 0 {
+            return wrong("schedule.step_size", 0, "at least 1");
         }
         Ok(())
     }
@@ -145,6 +179,16 @@ mod tests {
             ("train.threshold_active", &["nan", "inf"], &["-1", "0"]),
             ("train.clip_value", &["-1", "nan", "inf", "1e-60", "1e39"], &["0", "0.5"]),
             ("train.clip_norm", &["-1", "nan", "inf", "1e-60", "1e39"], &["0", "1"]),
+            ("train.checkpoint_minutes", &["nan", "-1", "inf"], &["0", "0.5"]),
+            ("train.keep", &["0", "-1"], &["1", "3"]),
+            ("schedule.warmup_factor", &["-0.1", "1.1", "nan"], &["0", "1"]),
+            ("schedule.end_factor", &["-0.1", "1.1", "nan"], &["0", "1"]),
+            ("schedule.gamma", &["-0.1", "1.1", "nan"], &["0.5", "1"]),
+            ("schedule.factor", &["1", "-0.1", "nan"], &["0.5"]),
+            ("schedule.threshold", &["1", "-0.1", "nan"], &["0", "0.1"]),
+            ("schedule.min_lr", &["-1", "nan", "inf"], &["0", "1e-5"]),
+            ("schedule.step_size", &["0"], &["1"]),
+            ("early_stopping.min_delta", &["-1", "nan"], &["0", "0.1"]),
         ] {
             for value in bad {
                 let error = load(key, value).unwrap_err();
@@ -160,6 +204,16 @@ mod tests {
     fn no_epochs_are_fine_where_steps_are_counted() {
         let pairs = [("train.epochs", "0"), ("train.max_steps", "5")];
         Config::load(None, &pairs.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+    }
+
+    #[test]
+    fn what_watches_the_validation_loss_needs_rows_to_validate_on() {
+        for pair in [("schedule.kind", "plateau"), ("early_stopping.patience", "3")] {
+            let pairs = [pair, ("data.validation", "0")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+            let error = Config::load(None, &pairs).unwrap_err();
+            assert!(error.to_string().contains("with data.validation 0, expected rows"), "{error}");
+            Config::load(None, &pairs[..1]).unwrap();
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@
 mod csv;
 mod digits;
 mod element;
+mod fingerprint;
 mod folder;
 mod idx;
 mod images;
@@ -37,6 +38,7 @@ mod synthetic;
 use std::path::Path;
 
 pub use digits::digits;
+pub use fingerprint::Fingerprint;
 pub use folder::{Part, load_folder};
 pub use images::{Color, Images};
 pub use noise::Noise;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::atomic;
+use crate::error::Error;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +101,7 @@ impl Record {
 }
 
 /// `null` is a number that was not finite.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
@@ -128,6 +129,18 @@ pub enum MetricsError {
     },
 }
 
+impl From<MetricsError> for Error {
+    fn from(error: MetricsError) -> Self {
+        match error {
+            MetricsError::Line { path, line, problem } => {
+                let found = format!("line {line}: {problem}");
+                Self::input(path.display(), found, "a record of a step or an epoch")
+            }
+            MetricsError::Io(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Appends records to `metrics.jsonl`. Lines are buffered, and on disk after every epoch.
 #[derive(Debug)]
 pub struct MetricsWriter {
@@ -145,22 +158,28 @@ impl MetricsWriter {
         Ok(Self { path: path.to_path_buf(), out: BufWriter::new(file) })
     }
 
-    /// Goes on with the log of an interrupted run whose checkpoint was taken after `step` updates: later lines, and a line that
-    /// was cut off, are removed. A file that is missing is started.
+    /// Goes on with the log of an interrupted run whose checkpoint was taken after `step` updates: later lines, and whatever a
+    /// machine that stopped has left behind them, are removed. So is the line of an epoch that ended with that step, where
+    /// the step is `inside_epoch`: a longer run goes on with it. A file that is missing is started.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or a line before its last is no record.
-    pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
+    /// If the file cannot be read or written, or a line before that step's is no record.
+    pub fn resume(path: &Path, step: u64, inside_epoch: bool) -> Result<Self, MetricsError> {
         if !path.try_exists().map_err(|e| at(path, &e))? {
             return Self::create(path);
         }
-        let log = read(path)?;
-        atomic::replace(path, |out| {
-            for record in log.records.iter().filter(|r| r.step() <= step) {
-                write_line(out, record)?;
-            }
-            Ok(())
-        })?;
+        let mut records = Vec::new();
+        let outcome = read_each(path, |record| records.push(record));
+        if let Err(error @ MetricsError::Line { .. }) = outcome
+            && records.last().is_none_or(|last| last.step() < step)
+        {
+            return Err(error);
+        }
+        records.retain(|record| match record {
+            Record::Epoch(_) if inside_epoch => record.step() < step,
+            _ => record.step() <= step,
+        });
+        atomic::replace(path, |out| records.iter().try_for_each(|record| write_line(out, record)))?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| at(path, &e))?;
         Ok(Self { path: path.to_path_buf(), out: BufWriter::new(file) })
     }
@@ -175,6 +194,15 @@ impl MetricsWriter {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Writes all that is buffered, and brings it to disk.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn sync(&mut self) -> Result<(), MetricsError> {
+        self.flush()?;
+        Ok(self.out.get_ref().sync_all().map_err(|e| at(&self.path, &e))?)
     }
 
     /// Writes all that is buffered. Dropping the writer does too, but cannot report a failure.
@@ -205,8 +233,14 @@ pub struct MetricsLog {
 /// # Errors
 /// If the file cannot be read, or a line is no record. A last line that is not closed by a newline is left out instead.
 pub fn read(path: &Path) -> Result<MetricsLog, MetricsError> {
+    let mut records = Vec::new();
+    let cut_off = read_each(path, |record| records.push(record))?;
+    Ok(MetricsLog { records, cut_off })
+}
+
+/// Hands the records on, up to the first line that is none; whether the last line was cut off.
+fn read_each(path: &Path, mut take: impl FnMut(Record)) -> Result<bool, MetricsError> {
     let mut file = BufReader::new(File::open(path).map_err(|e| at(path, &e))?);
-    let mut log = MetricsLog { records: Vec::new(), cut_off: false };
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -214,20 +248,18 @@ pub fn read(path: &Path) -> Result<MetricsLog, MetricsError> {
             break;
         }
         if text.last() != Some(&b'\n') {
-            log.cut_off = true;
-            break;
+            return Ok(true);
         }
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let record = serde_json::from_slice(&text).map_err(|e| MetricsError::Line {
+        take(serde_json::from_slice(&text).map_err(|e| MetricsError::Line {
             path: path.to_path_buf(),
             line,
             problem: e.to_string(),
-        })?;
-        log.records.push(record);
+        })?);
     }
-    Ok(log)
+    Ok(false)
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
@@ -366,7 +398,7 @@ mod tests {
             fs::write(&other, text).unwrap();
             let error = read(&other).unwrap_err().to_string();
             assert!(error.contains("bad.jsonl, line 2: "), "{error}");
-            assert!(MetricsWriter::resume(&other, 9).is_err());
+            assert!(MetricsWriter::resume(&other, 9, false).is_err());
         }
         assert!(read(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
     }
@@ -377,10 +409,11 @@ mod tests {
         let path = dir.path().join("metrics.jsonl");
         write_all(&path, &sample());
         let whole = fs::read(&path).unwrap();
-        for length in 0..=whole.len() {
+        // Each takes a while to be brought to disk.
+        for length in (0..=whole.len()).step_by(7) {
             fs::write(&path, &whole[..length]).unwrap();
             let kept = read(&path).unwrap().records.iter().filter(|r| r.step() <= 2).count();
-            let mut writer = MetricsWriter::resume(&path, 2).unwrap();
+            let mut writer = MetricsWriter::resume(&path, 2, false).unwrap();
             for record in &sample()[kept..] {
                 writer.write(record).unwrap();
             }
@@ -388,7 +421,27 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), whole, "cut at {length}");
         }
         fs::remove_file(&path).unwrap();
-        MetricsWriter::resume(&path, 0).unwrap();
+        MetricsWriter::resume(&path, 0, false).unwrap();
         assert_eq!(read(&path).unwrap().records, []);
+    }
+
+    #[test]
+    fn what_a_machine_that_stopped_left_behind_the_checkpoint_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write_all(&path, &sample()[..3]);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, [&good[..], b"{\"kind\":\"st\n\0\0\0\0"].concat()).unwrap();
+        MetricsWriter::resume(&path, 2, false).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
+
+    #[test]
+    fn the_line_of_an_epoch_cut_short_goes_where_a_longer_run_goes_on_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write_all(&path, &sample()[..3]);
+        MetricsWriter::resume(&path, 2, true).unwrap();
+        assert_eq!(read(&path).unwrap().records, sample()[..2]);
     }
 }

@@ -3,12 +3,15 @@
 mod feed;
 pub mod metrics;
 mod plan;
+mod resume;
+mod schedule;
 mod set;
 mod state;
 mod trainer;
 
 pub use feed::{Feed, Position};
 pub use plan::Plan;
+pub use schedule::{Plateau, Schedule};
 pub use set::TrainingSet;
-pub use state::{Mean, RunState};
+pub use state::{Best, Mean, RunState};
 pub use trainer::{Observer, Part, Silent, Summary, Trainer};

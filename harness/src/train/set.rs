@@ -1,7 +1,7 @@
 //! What is trained on: rows held out first, then preprocessing fitted on the others.
 
 use crate::config::{Config, data_fits};
-use crate::data::{Dataset, Split, load};
+use crate::data::{Dataset, Fingerprint, Split, load};
 use crate::error::{Error, Result};
 use crate::preprocess::Fitted;
 
@@ -14,6 +14,8 @@ pub struct TrainingSet {
     pub validation: Dataset,
     /// The rows to judge the result by; may be none.
     pub test: Dataset,
+    /// Which data these are.
+    pub fingerprint: Fingerprint,
     /// Which row of the data each training row was.
     pub origin: Vec<usize>,
     /// The map from raw data to inputs, fitted on the training rows.
@@ -31,16 +33,29 @@ impl TrainingSet {
         Self::new(config, load(&config.data.source, config.seed)?)
     }
 
+    /// The same with a map that was fitted before, as a run does that goes on.
+    ///
+    /// # Errors
+    /// As [`TrainingSet::load`].
+    pub fn load_with(config: &Config, preprocessing: Fitted) -> Result<Self> {
+        Self::divide(config, load(&config.data.source, config.seed)?, Some(preprocessing))
+    }
+
     /// Divides `set`, fits the preprocessing on its training rows and applies it to all.
     ///
     /// # Errors
     /// [`Error::Setting`] where no row is left to train on, or the reconstruction loss cannot be computed on such data.
     pub fn new(config: &Config, set: Dataset) -> Result<Self> {
+        Self::divide(config, set, None)
+    }
+
+    fn divide(config: &Config, set: Dataset, fitted: Option<Fitted>) -> Result<Self> {
         let cols = set.cols;
         if set.data.len() != set.rows * cols || set.data.is_empty() {
             let found = format!("{} values for {} rows of {cols} columns", set.data.len(), set.rows);
             return Err(Error::input(&set.name, found, "rows x columns values, at least one"));
         }
+        let fingerprint = Fingerprint::of(&set);
         let split = Split::new(set.rows, config.data.validation, config.data.test, config.train.shuffle, config.seed)?;
         let mut parts = if split.train.len() == set.rows && split.train.is_sorted() {
             let none = set.select(&[]);
@@ -48,7 +63,10 @@ impl TrainingSet {
         } else {
             [set.select(&split.train), set.select(&split.validation), set.select(&split.test)]
         };
-        let preprocessing = config.data.preprocess.fit(&parts[0].data, parts[0].rows, cols)?;
+        let preprocessing = match fitted {
+            Some(fitted) => fitted,
+            None => config.data.preprocess.fit(&parts[0].data, parts[0].rows, cols)?,
+        };
         for part in &mut parts {
             preprocessing.apply(&mut part.data, cols)?;
         }
@@ -70,7 +88,7 @@ impl TrainingSet {
             ));
         }
         let [train, validation, test] = parts;
-        Ok(Self { train, validation, test, origin: split.train, preprocessing, warnings })
+        Ok(Self { train, validation, test, fingerprint, origin: split.train, preprocessing, warnings })
     }
 }
 

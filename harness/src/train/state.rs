@@ -4,7 +4,8 @@ use sae_kernels::step::StepReport;
 use serde::{Deserialize, Serialize};
 
 use super::feed::Position;
-use super::metrics::{EpochMeasures, Measures};
+use super::metrics::{EpochMeasures, Measures, number};
+use super::schedule::Plateau;
 
 /// A run between two steps. Random numbers need no state of their own: every stream is a function of the seed and the
 /// position.
@@ -22,16 +23,38 @@ pub struct RunState {
     pub samples: u64,
     /// The epoch that was measured last.
     pub last: Option<EpochMeasures>,
+    /// What the schedule of the learning rate remembers.
+    pub plateau: Plateau,
+    /// The best epoch so far, where the run may stop early.
+    pub best: Option<Best>,
+    /// Epochs since then.
+    pub bad_epochs: u64,
+}
+
+/// The epoch with the best validation loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Updates done when it had ended.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Its validation loss.
+    pub val_loss: f64,
 }
 
 /// Means over an epoch, weighted by the samples of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     samples: u64,
+    #[serde(deserialize_with = "number")]
     seconds: f64,
+    #[serde(deserialize_with = "number")]
     reconstruction: f64,
+    #[serde(deserialize_with = "number")]
     sparsity: f64,
+    #[serde(deserialize_with = "number")]
     weight_decay: f64,
+    #[serde(deserialize_with = "number")]
     rho_hat: f64,
 }
 

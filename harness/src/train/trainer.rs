@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use sae_kernels::step::StepReport;
+use sae_kernels::step::{Parameters, StepReport};
 use sae_kernels::{Backend, BackendKind, Isa, Step, backend};
 
 use super::feed::{Feed, InMemory};
 use super::metrics::{EpochMeasures, Measures, Validation};
-use super::{Plan, RunState, TrainingSet};
+use super::{Best, Plan, RunState, Schedule, TrainingSet};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -39,11 +39,14 @@ pub struct Trainer {
     config: Config,
     set: TrainingSet,
     plan: Plan,
+    schedule: Schedule,
     backend: Timed,
-    step: Step,
+    pub(super) step: Step,
     batch: Batch,
     feed: Box<dyn Feed>,
-    state: RunState,
+    pub(super) state: RunState,
+    /// The weights of the best epoch, where the run may stop early.
+    pub(super) best: Option<Parameters>,
     /// Where the time of this process's steps went, and of the fetching of their batches.
     laps: Laps,
     fetching: f64,
@@ -100,6 +103,10 @@ pub struct Summary {
     pub samples_per_s: f64,
     /// The last epoch.
     pub last: EpochMeasures,
+    /// The epoch whose weights are the result, where the run could stop early.
+    pub best: Option<Best>,
+    /// Whether it did.
+    pub stopped_early: bool,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -129,6 +136,11 @@ impl Trainer {
     /// [`Error::Setting`] where the settings do not fit the set or the memory, those of the initial weights' file, and
     /// those of the backend.
     pub fn with_set(config: Config, set: TrainingSet) -> Result<Self> {
+        Self::build(config, set, None)
+    }
+
+    /// A trainer before its first step, with `weights` or those that the settings name.
+    pub(super) fn build(config: Config, set: TrainingSet, weights: Option<&Parameters>) -> Result<Self> {
         config.validate()?;
         let plan = Plan::new(&config.train, set.train.rows)?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
@@ -136,21 +148,26 @@ impl Trainer {
         let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some()].map(usize::from).iter().sum();
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
         require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
-        let weights = initial_weights(&config.model.init, d_in, d_hid, config.seed)?;
         let backend = Timed::new(backend(config.backend)?);
         let mut step = Step::new(d_in, d_hid, plan.batch, backend.panel(), cfg)?;
-        step.set_weights(&weights)?;
+        match weights {
+            Some(weights) => step.set_weights(weights)?,
+            None => step.set_weights(&initial_weights(&config.model.init, d_in, d_hid, config.seed)?)?,
+        }
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
         let feed = Box::new(InMemory::new(plan, config.train.shuffle, config.seed));
+        let schedule = Schedule::new(&config, plan.steps);
         Ok(Self {
             config,
             set,
             plan,
+            schedule,
             backend,
             step,
             batch,
             feed,
             state: RunState::default(),
+            best: None,
             laps: [0.0; _],
             fetching: 0.0,
         })
@@ -182,9 +199,14 @@ impl Trainer {
         &self.state
     }
 
-    /// Whether the run has come to its end.
+    /// Whether the run has come to its end: its last step, or as many epochs without a better one as it waits for.
     pub fn is_done(&self) -> bool {
-        self.state.step >= self.plan.steps
+        self.state.step >= self.plan.steps || self.stops_early()
+    }
+
+    fn stops_early(&self) -> bool {
+        let patience = self.config.early_stopping.patience;
+        patience > 0 && self.state.bad_epochs >= patience
     }
 
     /// Who carries the operations out, and on which instruction set.
@@ -192,7 +214,7 @@ impl Trainer {
         (self.backend.kind(), self.backend.isa())
     }
 
-    /// Trains up to the last step.
+    /// Trains up to the end, and leaves the weights of [`Trainer::finish`].
     ///
     /// # Errors
     /// As [`Trainer::advance`].
@@ -200,7 +222,7 @@ impl Trainer {
         while !self.is_done() {
             self.advance(observer)?;
         }
-        self.summary()
+        self.finish()
     }
 
     /// One step, and the end of the epoch where it is the epoch's last. A run can be stopped, saved and continued between
@@ -218,7 +240,7 @@ impl Trainer {
         self.feed.fetch(&self.set, position, &mut self.batch)?;
         self.fetching += start.elapsed().as_secs_f64();
         self.backend.begin();
-        let lr = self.config.optimizer.lr;
+        let lr = self.schedule.rate(self.state.step, &self.state.plateau);
         let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
         self.laps.iter_mut().zip(self.backend.end()).for_each(|(sum, lap)| *sum += lap);
         let took = start.elapsed().as_secs_f64();
@@ -238,23 +260,53 @@ impl Trainer {
         let validation = self.validate()?;
         let last = EpochMeasures { train, validation };
         self.state.last = Some(last.clone());
+        if let Some(loss) = last.validation.val_loss {
+            self.schedule.observe(loss, &mut self.state.plateau);
+            self.keep_best(loss);
+        }
         if position.batch == self.plan.steps_per_epoch {
             self.state.next_epoch();
         }
         observer.epoch(&last)
     }
 
-    /// What the run came to so far.
+    /// Keeps the weights as they are where `loss`, of validation, is the best so far.
+    fn keep_best(&mut self, loss: f64) {
+        if self.config.early_stopping.patience == 0 {
+            return;
+        }
+        let RunState { step, position, best, bad_epochs, .. } = &mut self.state;
+        let least = self.config.early_stopping.min_delta;
+        if loss.is_finite() && best.as_ref().is_none_or(|best| loss < best.val_loss - least) {
+            *best = Some(Best { step: *step, epoch: position.epoch, val_loss: loss });
+            *bad_epochs = 0;
+            self.best = Some(self.step.weights());
+        } else {
+            *bad_epochs += 1;
+        }
+    }
+
+    /// Ends the run: where it could stop early, its weights are then those of its best epoch. What it came to.
     ///
     /// # Errors
     /// [`Error::Failed`] before the end of the first epoch.
-    pub fn summary(&self) -> Result<Summary> {
+    pub fn finish(&mut self) -> Result<Summary> {
         let state = &self.state;
         let Some(last) = state.last.clone() else {
             return Err(Error::Failed(format!("step {}: no epoch has ended yet", state.step)));
         };
-        let (seconds, samples_per_s) = (state.seconds(), state.samples_per_s());
-        Ok(Summary { steps: state.step, epochs: state.epochs(), seconds, samples_per_s, last })
+        if let Some(best) = &self.best {
+            self.step.set_weights(best)?;
+        }
+        Ok(Summary {
+            steps: state.step,
+            epochs: state.epochs(),
+            seconds: state.seconds(),
+            samples_per_s: state.samples_per_s(),
+            last,
+            best: state.best.clone(),
+            stopped_early: self.stops_early(),
+        })
     }
 
     fn check(&self, report: &StepReport, epoch: u64) -> Result {

@@ -3,8 +3,10 @@
 use crate::common::{Sae, number, run_names};
 use serde_json::Value;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
+    ".lock",
     "cfg.json",
+    "checkpoints",
     "config.toml",
     "curves.svg",
     "filters.png",
@@ -23,7 +25,7 @@ fn train_leaves_a_run_and_eval_and_encode_take_it() {
     assert_eq!(run_names(&sae.path("run")), FILES);
     let mut named: Vec<&str> = trained["files"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     named.sort_unstable();
-    assert_eq!(named, FILES, "the summary names every file");
+    assert_eq!(named, FILES[1..], "the summary names everything but the lock");
     assert_eq!((number(&trained, "epochs"), number(&trained, "steps")), (3.0, 18.0));
     // 1797 rows: a tenth, 180, to validate and to test, the rest in 6 batches of at most 256.
     assert_eq!(number(&trained["train"], "rows"), 1437.0);

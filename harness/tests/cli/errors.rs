@@ -8,7 +8,9 @@ fn commands_and_options_that_are_not_there() {
     sae.refused("trian", &["unknown command `trian`", "did you mean `train`?"]);
     sae.refused("prune m --data digits", &["`prune` is not available yet"]);
     sae.refused("sweep", &["not available yet"]);
-    sae.refused("train --resume runs/x", &["--resume", "not available yet"]);
+    sae.refused("train --resume runs/x", &["runs/x: no such file or folder", "with its config.toml"]);
+    sae.refused("train --force", &["--resume <DIR>"]);
+    sae.refused("train --resume a --out b", &["--resume", "--out"]);
     sae.refused("train --quite", &["--quite", "`--quiet`"]);
     sae.refused("eval", &["--data <SPEC>", "<MODEL>"]);
     sae.refused("info --what", &["--what"]);
@@ -196,6 +198,6 @@ fn work_that_fails_exits_with_1_and_keeps_what_was_measured() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.lines().count() == 1 && text.starts_with("error: step "), "{text}");
     assert!(text.contains("expected a finite number"), "{text}");
-    assert_eq!(run_names(&sae.path("run")), ["config.toml", "metrics.jsonl"]);
+    assert_eq!(run_names(&sae.path("run")), [".lock", "config.toml", "metrics.jsonl"]);
     assert!(std::fs::read_to_string(sae.path("run/metrics.jsonl")).unwrap().lines().count() > 1);
 }

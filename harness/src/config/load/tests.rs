@@ -56,6 +56,24 @@ eps = 1e-8
 momentum = 0.9
 alpha = 0.99
 
+[schedule]
+kind = "constant"            # constant | linear | step | cosine | plateau
+warmup_steps = 0
+warmup_factor = 0.3333333333333333
+steps = 0                    # linear, cosine; 0: all after the warm-up
+end_factor = 0.0             # linear
+min_lr = 0.0                 # cosine, plateau
+step_size = 1000             # step
+gamma = 0.1                  # step
+factor = 0.1                 # plateau
+patience = 10                # plateau
+threshold = 1e-4             # plateau
+cooldown = 0                 # plateau
+
+[early_stopping]
+patience = 0                 # epochs; 0: never
+min_delta = 0.0
+
 [train]
 batch = 256
 epochs = 50
@@ -67,6 +85,9 @@ clip_norm = 0.0              # 0: no limit
 threshold_active = 0.5       # a hidden unit counts as active above this
 tensorboard = true
 tensorboard_share = 0.01
+checkpoint_steps = 0         # 0: no limit
+checkpoint_minutes = 10.0    # 0: no limit
+keep = 2
 "#;
 
 #[test]
