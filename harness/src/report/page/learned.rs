@@ -75,9 +75,10 @@ fn one(run: &Run, examined: &Examined, unit: &crate::report::examine::Excited) -
     let inputs = FilterOptions { columns: unit.inputs.len(), ..sample_options(examined) };
     let inputs = FilterSheet::samples(&unit.samples, examined.d_in, &inputs);
     html! {
-        div.filter { @if let Ok(sheet) = &filter { (tiles(sheet, "", &format!("Filter of unit {}", unit.unit))) } }
-        div.inputs {
+        div.filter { @if let Ok(sheet) = &filter { (tiles(sheet, "", &format!("Filter of unit {}", unit.unit))) }
             (histogram(&unit.histogram))
+        }
+        div.inputs {
             span { "Unit " (unit.unit) " · ρ̂ " (short(unit.rho_hat)) " · active " (format!("{:.1}%", 100.0 * unit.frequency)) }
             @if let Ok(sheet) = &inputs {
                 (tiles(sheet, "", &format!("The {} inputs that excite unit {} most", unit.inputs.len(), unit.unit)))
