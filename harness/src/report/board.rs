@@ -3,6 +3,7 @@
 //! | tags | when |
 //! | --- | --- |
 //! | `loss/…`, `activity/rho_hat_mean`, `schedule/lr`, `speed/…` | up to 2,000 times a run, and after every epoch (`epoch/…`) |
+//! | `gradient/norm` | of the first step of every epoch; where `train.clip_norm` is set, with the losses as well |
 //! | `validation/…` | after every epoch |
 //! | `histograms/…`, `images/…`, `activity/active_percent`, `activity/dead_units` | after the first and the last epoch, and in between as often as the time they take stays below a share of the run's |
 
@@ -44,6 +45,8 @@ pub struct Board {
     begun: Instant,
     flushed: Instant,
     looked: Option<u64>,
+    /// The last epoch with a norm of the gradient.
+    normed: Option<u64>,
 }
 
 /// What a board cannot take from the measures.
@@ -81,6 +84,7 @@ impl Board {
             begun: now,
             flushed: now,
             looked: None,
+            normed: None,
         })
     }
 
@@ -89,8 +93,13 @@ impl Board {
     /// # Errors
     /// [`Error::Failed`] where the file cannot be written.
     pub fn step(&mut self, m: &Measures) -> Result {
-        if m.step.is_multiple_of(self.every) {
+        let due = m.step.is_multiple_of(self.every);
+        if due {
             self.measures("", m).map_err(failed)?;
+        }
+        if let Some(norm) = m.gradient_norm.filter(|_| due || self.normed != Some(m.epoch)) {
+            self.normed = Some(m.epoch);
+            self.events.scalar(m.step, "gradient/norm", norm).map_err(failed)?;
         }
         Ok(())
     }

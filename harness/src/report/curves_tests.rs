@@ -17,6 +17,7 @@ fn measures(step: u64, epoch: u64, loss: f64) -> Measures {
         rho_hat_mean: 0.05 + 0.1 / step as f64,
         lr: 1e-3,
         samples_per_s: 1e5,
+        gradient_norm: None,
     }
 }
 

@@ -54,6 +54,10 @@ pub struct Measures {
     /// Training samples per second of wall time.
     #[serde(deserialize_with = "number")]
     pub samples_per_s: f64,
+    /// Norm of the gradient over all four tensors, before it is clipped and without the weight decay; left out of a line where it was not
+    /// taken.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub gradient_norm: Option<f64>,
 }
 
 /// An epoch: the training set's measures, and the validation set's where there is one.
@@ -286,6 +290,7 @@ mod tests {
             rho_hat_mean: 0.05,
             lr: 1e-3,
             samples_per_s: 12345.678,
+            gradient_norm: step.is_multiple_of(2).then_some(0.125),
         }
     }
 

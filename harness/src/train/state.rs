@@ -116,6 +116,7 @@ impl Mean {
             rho_hat_mean: self.rho_hat / n,
             lr,
             samples_per_s: n / self.seconds,
+            gradient_norm: None,
         }
     }
 }

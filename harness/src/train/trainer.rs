@@ -145,7 +145,10 @@ impl Trainer {
         let plan = Plan::new(&config.train, set.train.rows)?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
-        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some()].map(usize::from).iter().sum();
+        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some() || config.train.tensorboard]
+            .map(usize::from)
+            .iter()
+            .sum();
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
         require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
         let backend = Timed::new(backend(config.backend)?);
@@ -239,6 +242,9 @@ impl Trainer {
         let position = self.state.position;
         self.feed.fetch(&self.set, position, &mut self.batch)?;
         self.fetching += start.elapsed().as_secs_f64();
+        // It costs time, for which a step an epoch is little; where gradients are clipped by their norm, it is there anyway.
+        let norm = self.config.train.tensorboard && (position.batch == 0 || self.step.config().clip_norm.is_some());
+        self.step.report_gradient_norm(norm)?;
         self.backend.begin();
         let lr = self.schedule.rate(self.state.step, &self.state.plateau);
         let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
@@ -401,5 +407,6 @@ fn measures(report: &StepReport, step: u64, epoch: u64, lr: f64, samples_per_s: 
         rho_hat_mean: report.rho_hat_mean,
         lr,
         samples_per_s,
+        gradient_norm: report.gradient_norm,
     }
 }

@@ -50,6 +50,15 @@ fn tensorboard_reads_what_was_measured() {
             assert_eq!(point[1].as_f64().unwrap() as f32, number(line, key) as f32, "{tag}");
         }
     }
+    let normed: Vec<&Value> = of("step").into_iter().filter(|line| line.get("gradient_norm").is_some()).collect();
+    let points = found["scalars"]["gradient/norm"].as_array().unwrap_or_else(|| panic!("{found}"));
+    assert_eq!((normed.len(), points.len()), (3, 3), "of the first step of every epoch");
+    for (point, line) in points.iter().zip(normed) {
+        assert_eq!(
+            (&point[0], point[1].as_f64().unwrap() as f32),
+            (&line["step"], number(line, "gradient_norm") as f32)
+        );
+    }
     let scalar = |tag: &str| found["scalars"][tag][0][1].as_f64().unwrap();
     // Ten operations a sample and weight: 64 x 12.
     let gflops = scalar("speed/samples_per_s") * 10.0 * 64.0 * 12.0 / 1e9;
