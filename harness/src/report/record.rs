@@ -56,7 +56,7 @@ pub struct Machine {
     pub backend: String,
     /// On how many threads.
     pub threads: usize,
-    /// Multiply-adds in registers on those threads, counted as two operations each, when the run began.
+    /// Multiply-adds in registers on those threads, counted as two operations each; the better of a timing before and one after the run.
     pub peak_gflops: Option<f64>,
 }
 

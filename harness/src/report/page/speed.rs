@@ -24,7 +24,7 @@ pub(super) fn body(run: &Run) -> Markup {
         all.push(Fact::new(
             "Of peak",
             format!("{:.0}%", 100.0 * fraction),
-            format!("{peak:.0} GFLOP/s when the run began"),
+            format!("{peak:.0} GFLOP/s, the better of beginning and end"),
         ));
     }
     html! {
