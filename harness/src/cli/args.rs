@@ -241,6 +241,10 @@ multiply-adds on the same threads, the peak, and the medians of both are
 compared. The step leaves the weight decay's value out of its report, which
 only a log needs.
 
+With several threads it also says how long a word takes from one core to another
+and back: hundreds of ns where they share no cache, and small steps are slower
+there. On a virtual machine that can change at any moment.
+
 --models gives the step so many models of one shape, all on the same batch.
 Operations and samples/s are those of all models together.
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::{measures, output, system};
 use crate::error::{Error, Result, excerpt, nearest};
-use crate::measure::{Op, Phases, Sizes, Timing, compare};
+use crate::measure::{Op, Phases, Sizes, Timing, compare, round_trip_ns};
 
 /// The most elements of a dimension taken for meant; that of the config key `model.d_hid`.
 const MOST: usize = 1 << 28;
@@ -81,6 +81,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
     let samples_per_s = (sizes.batch * sizes.models) as f64 / timing.median;
     let (median_ms, min_ms) = (timing.median * 1e3, timing.min * 1e3);
     let threads = rayon::current_num_threads();
+    let apart = if threads > 1 { round_trip_ns() } else { None };
     let blas = openblas_config().filter(|_| args.on.backend == "openblas");
     if timing.peak_gflops < DISTURBED * timing.best_peak_gflops {
         output::say(&format!(
@@ -111,6 +112,7 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
             "peak_rss_mib": system::peak_rss_mib(),
             "best_peak_gflops": timing.best_peak_gflops,
             "calls_per_rep": timing.calls,
+            "round_trip_ns": apart,
             "processor": crate::measure::processor(),
             "version": env!("CARGO_PKG_VERSION"),
             "blas": blas,
@@ -143,6 +145,9 @@ fn report(op: Op, sizes: Sizes, args: &BenchArgs, isa: Isa, timing: &Timing, pha
     );
     if let Some(rss) = system::peak_rss_mib() {
         text += &format!("{rss:.0} MiB of memory at most\n");
+    }
+    if let Some(ns) = apart {
+        text += &format!("{ns:.0} ns from one core to another and back\n");
     }
     if let Some(blas) = blas {
         text += &format!("{blas}\n");

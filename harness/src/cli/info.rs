@@ -22,6 +22,7 @@ pub(super) fn run(args: InfoArgs) -> Result {
             "arch": std::env::consts::ARCH,
             "os": std::env::consts::OS,
             "threads": threads,
+            "round_trip_ns": crate::measure::round_trip_ns(),
             "memory_available_mib": available_memory().map(|bytes| bytes >> 20),
             "caches": { "l1": caches.l1, "l2": caches.l2, "l3": caches.l3 },
             "isa": chosen.name(),
@@ -46,7 +47,9 @@ pub(super) fn run(args: InfoArgs) -> Result {
     };
     line("version", env!("CARGO_PKG_VERSION"));
     line("processor", &crate::measure::processor());
-    line("threads", &threads.to_string());
+    let apart = crate::measure::round_trip_ns();
+    let apart = apart.map_or_else(String::new, |ns| format!(", {ns:.0} ns from one to another and back"));
+    line("threads", &format!("{threads}{apart}"));
     line("caches", &format!("L1 {}, L2 {}, L3 {}", size(caches.l1), size(caches.l2), size(caches.l3)));
     if let Some(bytes) = available_memory() {
         line("memory", &format!("{} MiB available", bytes >> 20));

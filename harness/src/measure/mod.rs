@@ -1,6 +1,7 @@
 //! Speed: the operations on random data, timed beside the processor's peak, alone or against others in turn.
 
 mod bandwidth;
+mod distance;
 mod operation;
 mod phases;
 mod processor;
@@ -8,6 +9,7 @@ mod timed;
 mod timing;
 
 pub use bandwidth::Triad;
+pub use distance::round_trip_ns;
 pub use operation::{Op, Operation, Sizes, TimedStep};
 pub use phases::{PhaseRow, Phases};
 pub use processor::{family_and_model, processor};
