@@ -4,7 +4,7 @@ CARGO ?= cargo
 # openblas where it can be linked, so that it is compared wherever it is there.
 OPENBLAS = $$(scripts/openblas && echo --features openblas)
 
-.PHONY: help train test soak bench ladder asm-check results compare ulp example fmt lint doc clean
+.PHONY: help train test soak bench ladder asm-check results compare experiments ulp example fmt lint doc clean
 
 help:
 	@echo 'make train      train on the built-in digits; leaves runs/digits-1, then runs/digits-2, ...'
@@ -15,6 +15,7 @@ help:
 	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
 	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
 	@echo 'make compare    the training step beside PyTorch and JAX, installed by pip: the same folder (minutes)'
+	@echo 'make experiments published results, done again, each with a gate: results/experiments (an hour or two; NAMES="linear-digits" for some)'
 	@echo 'make ulp        the elementary functions over all 2^32 inputs (minutes)'
 	@echo 'make example    the kernels inside somebody else'"'"'s trainer'
 	@echo 'make fmt        format'
@@ -51,6 +52,11 @@ results:
 
 compare:
 	scripts/compare
+
+# DATA: the folder of data sets; an experiment whose data are missing is skipped.
+DATA ?= ../shared/data
+experiments:
+	$(CARGO) run --release -q -p sae-harness --bin sae -- experiments --data $(DATA) $(NAMES)
 
 ulp:
 	$(CARGO) test --release -p sae-kernels --test ulp -- --ignored --nocapture --test-threads 1

@@ -10,12 +10,15 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
+pub mod experiments;
 mod json;
 pub mod measure;
 pub mod model;
 mod paths;
 pub mod preprocess;
+pub mod prune;
 pub mod report;
+pub mod stack;
 pub mod tensorboard;
 pub mod train;
 

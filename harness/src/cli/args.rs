@@ -30,10 +30,16 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Writes the features of data, h [rows, d_hid], as .npy
     Encode(EncodeArgs),
+    /// Takes hidden units out that hardly answer, that say what others say, or that weigh little
+    Prune(PruneArgs),
+    /// Trains several layers one on the other, with a classifier on top
+    Stack(StackArgs),
     /// Measures the speed of one operation against the processor's peak
     Bench(BenchArgs),
     /// Writes one page about a run, or about several beside each other
     Report(ReportArgs),
+    /// Runs experiments: published results, done again and held against gates
+    Experiments(ExperimentsArgs),
     /// Shows processor, caches, instruction sets, kernels and backends
     Info(InfoArgs),
     /// Prints completions of commands and options for a shell
@@ -47,7 +53,8 @@ pub(super) enum Command {
 const TRAIN_HELP: &str = "Any config key can be given as --section.key VALUE or --section.key=VALUE and
 wins over the file. The keys:
   seed, backend, threads
-  data.       source, preprocess, validation, test
+  data.       source, preprocess, epsilon, components, patch, patches,
+              patch_whiten, validation, test
   model.      d_hid, hidden, output, init
   loss.       convention, reconstruction, weight_decay
   sparsity.   kind, rho, beta, rho_hat, ema_decay
@@ -224,6 +231,92 @@ pub(super) struct EncodeArgs {
     pub(super) on: RunOn,
 }
 
+const PRUNE_HELP: &str = "A unit goes where one of --threshold, --duplicates and --keep says so. Its
+weight is var(h)*|w_dec|^2, what it adds to the mean square of the output's
+pre-activation. Its mean goes into the output's bias, and a duplicate's part
+into its twin, unless --no-fold. Activations are measured on the training rows
+of the data, as the settings of MODEL's run divide them, and errors on the test
+rows. DIR gets the model, which sae eval, encode and prune take.
+
+Example:
+  sae prune runs/first --data digits --threshold 0.01 --finetune 20 --out runs/small";
+
+#[derive(Debug, Args)]
+#[command(after_help = PRUNE_HELP)]
+pub(super) struct PruneArgs {
+    /// A run directory, or a model.safetensors with its cfg.json beside it
+    pub(super) model: PathBuf,
+    /// What `sae train --data` takes
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: String,
+    /// Units with a mean activation (a mean magnitude, of units that can be negative) below this go
+    #[arg(long, value_name = "E", allow_hyphen_values = true)]
+    pub(super) threshold: Option<f64>,
+    /// Units whose encoder weights have at least this cosine with those of a heavier unit are merged into it
+    #[arg(long, value_name = "C", allow_hyphen_values = true)]
+    pub(super) duplicates: Option<f64>,
+    /// All but the N heaviest units go
+    #[arg(long, value_name = "N")]
+    pub(super) keep: Option<usize>,
+    /// Trains on for so many epochs, with the model's objective
+    #[arg(long, value_name = "EPOCHS")]
+    pub(super) finetune: Option<usize>,
+    /// Takes rows and columns out and changes nothing else
+    #[arg(long)]
+    pub(super) no_fold: bool,
+    /// The folder of the model that is left: new, or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// What divides the data and makes synthetic ones; that of MODEL's run
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) on: RunOn,
+}
+
+const STACK_HELP: &str = "Layer after layer is trained as a sparse autoencoder of what the one below makes of
+the data, then a softmax classifier on the last one, where the data have labels,
+and at last all of it together by backpropagation. Any config key can be given,
+as to sae train; the keys of the stack are
+  stack.      layers, head_epochs, head_lr, head_weight_decay, finetune_epochs,
+              finetune_lr, finetune_weight_decay
+DIR gets stack.safetensors and stack.json, which sae eval and encode take.
+
+Example:
+  sae stack --data digits --stack.layers 100,50 --out runs/stack";
+
+#[derive(Debug, Args)]
+#[command(after_help = STACK_HELP)]
+pub(super) struct StackArgs {
+    /// A TOML file of settings; every key has a default
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// What `sae train --data` takes (config key data.source)
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: Option<String>,
+    /// The folder of the stack: new, or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// fused, openblas, matrixmultiply or naive (config key backend)
+    #[arg(long, value_name = "B")]
+    pub(super) backend: Option<String>,
+    /// Threads; 0 for all (config key threads)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(super) threads: Option<String>,
+    /// What all random numbers come from (config key seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) seed: Option<String>,
+    /// One JSON object on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Nothing on stderr but warnings and errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
 const BENCH_HELP: &str = "OP        what is timed                             operations counted
   peak      multiply-adds in registers                those done
   sigmoid   out = sigmoid(x), n x h elements          1 an element
@@ -314,6 +407,37 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) threads: usize,
     /// One JSON object on stdout instead of a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const EXPERIMENTS_HELP: &str = "An experiment is a file NAME.toml with a measure, seeds, gates and the settings
+of a training. One whose data are missing is skipped. OUT gets a record and the
+pictures of each, and README.md, the page of all records there. The exit code is
+1 where a gate does not hold.
+
+Example:
+  sae experiments linear dictionary";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPERIMENTS_HELP)]
+pub(super) struct ExperimentsArgs {
+    /// Experiments; all of them without a name
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// The folder of the experiments
+    #[arg(long, value_name = "DIR", default_value = "harness/experiments")]
+    pub(super) from: PathBuf,
+    /// The folder of the data that they need
+    #[arg(long, value_name = "DIR", default_value = "../shared/data")]
+    pub(super) data: PathBuf,
+    /// The folder of the results
+    #[arg(long, value_name = "OUT", default_value = "results/experiments")]
+    pub(super) out: PathBuf,
+    /// Threads; 0 for all
+    #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
+    pub(super) threads: usize,
+    /// A JSON object an experiment on stdout
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -3,22 +3,24 @@
 use std::path::Path;
 
 use npyz::WriterBuilder;
+use sae_kernels::BackendKind;
 use serde_json::json;
 
 use super::args::EncodeArgs;
 use super::{output, system};
 use crate::atomic;
-use crate::data::load;
+use crate::data::{Dataset, load};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::stack::Stack;
 
 pub(super) fn run(args: EncodeArgs) -> Result {
     let kind = args.on.backend.parse()?;
     check_out(&args.out)?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
-        let mut model = Model::load(&args.model, kind)?;
         let mut set = load(&args.data, args.seed)?;
+        let mut model = Encoder::load(&args.model, kind)?;
         model.prepare(&mut set)?;
         let shape = [set.rows as u64, model.d_hid() as u64];
         let mut refused = None;
@@ -45,6 +47,42 @@ pub(super) fn run(args: EncodeArgs) -> Result {
         }
         output::print(&format!("{}: {} x {}, f32\n", args.out.display(), set.rows, model.d_hid()))
     })
+}
+
+/// What makes features of data.
+enum Encoder {
+    Model(Box<Model>),
+    Stack(Box<Stack>, BackendKind),
+}
+
+impl Encoder {
+    fn load(path: &Path, kind: BackendKind) -> Result<Self> {
+        match Stack::is_at(path) {
+            true => Ok(Self::Stack(Box::new(Stack::load(path)?), kind)),
+            false => Ok(Self::Model(Box::new(Model::load(path, kind)?))),
+        }
+    }
+
+    fn prepare(&self, set: &mut Dataset) -> Result {
+        match self {
+            Self::Model(model) => model.prepare(set),
+            Self::Stack(stack, _) => stack.prepare(set),
+        }
+    }
+
+    fn d_hid(&self) -> usize {
+        match self {
+            Self::Model(model) => model.d_hid(),
+            Self::Stack(stack, _) => stack.d_out(),
+        }
+    }
+
+    fn encode(&mut self, data: &[f32], each: impl FnMut(&[f32]) -> Result) -> Result {
+        match self {
+            Self::Model(model) => model.encode(data, each),
+            Self::Stack(stack, kind) => stack.encode(*kind, data, each),
+        }
+    }
 }
 
 /// Refuses a name that is no file's, or whose folder is not there, before anything is computed.

@@ -9,12 +9,13 @@ use crate::eval::metrics::psnr;
 use crate::model::Evaluation;
 use crate::preprocess::Fitted;
 
-/// The largest value that preprocessed data can be meant to take: 1 where they were mapped to [0, 1], else the extent of
-/// the data at hand.
+/// The extent of what preprocessed data can be meant to take: 1 where they were mapped to [0, 1], 0.8 for patches, else that
+/// of the data at hand.
 pub(super) fn peak(preprocessing: &Fitted, (low, high): (f32, f32)) -> f64 {
     match preprocessing {
         Fitted::Range { .. } | Fitted::MinMax { .. } => 1.0,
-        Fitted::None {} | Fitted::ZScore { .. } if high > low => f64::from(high) - f64::from(low),
+        Fitted::Patches(_) => 0.8,
+        _ if high > low => f64::from(high) - f64::from(low),
         _ => 1.0,
     }
 }

@@ -1,4 +1,4 @@
-//! `--section.key value` and `--section.key=value`: config keys among the arguments of `sae train`.
+//! `--section.key value` and `--section.key=value`: config keys among the arguments of `sae train` and `sae stack`.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result, excerpt, nearest};
 /// Keys and their values, in the order given.
 pub(super) type Overrides = Vec<(String, String)>;
 
-/// Takes the config keys out of the arguments of `sae train`; clap gets the rest.
+/// Takes the config keys out of the arguments of `sae train` and `sae stack`; clap gets the rest.
 ///
 /// A key is every long option that the command itself does not have, so that an unknown one is answered with the nearest
 /// key there is.
@@ -23,14 +23,14 @@ pub(super) fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, Overrides)> {
     let mut args = args.into_iter();
     rest.extend(args.next());
     let command = args.next();
-    let is_train = command.as_ref().is_some_and(|word| word == "train");
+    let command_name = ["train", "stack"].into_iter().find(|name| command.as_ref().is_some_and(|word| word == name));
     rest.extend(command);
-    if !is_train {
+    let Some(command_name) = command_name else {
         rest.extend(args);
         return Ok((rest, overrides));
-    }
+    };
     let cli = Cli::command();
-    let known: Vec<&str> = match cli.find_subcommand("train") {
+    let known: Vec<&str> = match cli.find_subcommand(command_name) {
         Some(train) => train.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect(),
         None => Vec::new(),
     };
@@ -48,7 +48,7 @@ pub(super) fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, Overrides)> {
             return Err(Error::Setting {
                 place: format!("--{}", excerpt(name)),
                 found: "unknown option".to_owned(),
-                expected: "an option of sae train, or a config key as --section.key VALUE".to_owned(),
+                expected: format!("an option of sae {command_name}, or a config key as --section.key VALUE"),
                 nearest: Some(format!("--{option}")),
             });
         }

@@ -25,6 +25,9 @@ impl Config {
             warnings
                 .push(format!("sparsity.beta is 0, so sparsity.kind {kind} has no effect; say none to silence this"));
         }
+        if !self.stack.layers.is_empty() {
+            warnings.push("stack.layers has no effect here: sae stack trains stacks".to_owned());
+        }
         warnings
     }
 

@@ -116,7 +116,7 @@ choices! {
     }
 }
 
-named!(Preprocess, ["none", "range", "minmax", "zscore"], ["zca", "patches"]);
+named!(Preprocess, ["none", "range", "minmax", "zscore", "pca", "zca", "patches"], []);
 
 impl From<HiddenActivation> for Activation {
     fn from(activation: HiddenActivation) -> Self {

@@ -126,6 +126,11 @@ impl Settings {
         let (section, key) = key.split_once('.').map_or((None, key), |(section, key)| (Some(section), key));
         let value = match self.default_of(section, key, &place)? {
             Value::String(_) => Value::String(text.to_owned()),
+            // `200,200` is as good as `[200, 200]`.
+            Value::Array(_) if !text.trim_start().starts_with('[') => {
+                let items = text.split(',').map(|item| item.trim().parse().map(Value::Integer));
+                items.collect::<Result<Vec<_>, _>>().map_or_else(|_| Value::String(text.to_owned()), Value::Array)
+            }
             _ => toml::from_str::<Table>(&format!("value = {text}"))
                 .ok()
                 // Text with a line break could bring keys of its own.
@@ -156,6 +161,7 @@ impl Settings {
                     Value::Integer(_) => "a whole number",
                     Value::Float(_) => "a number",
                     Value::Boolean(_) => "true or false",
+                    Value::Array(_) => "a list of whole numbers, as in [200, 200]",
                     _ => "a string",
                 };
                 return Err(Error::setting(place, shown(&value), expected));

@@ -23,7 +23,7 @@ pub use kinds::{
 };
 
 use crate::error::{Error, Result};
-use crate::preprocess::Preprocess;
+use crate::preprocess::{self, PatchOptions, Preprocess};
 
 /// All settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub struct Config {
     pub early_stopping: EarlyStoppingConfig,
     /// `[train]`
     pub train: TrainConfig,
+    /// `[stack]`
+    pub stack: StackConfig,
 }
 
 /// What is trained on.
@@ -62,6 +64,16 @@ pub struct DataConfig {
     pub source: String,
     /// The map from raw values to inputs.
     pub preprocess: Preprocess,
+    /// ε, added to every variance (`pca`, `zca`).
+    pub epsilon: f64,
+    /// Components kept; 0 for all (`pca`, `zca`).
+    pub components: usize,
+    /// Height and width of a patch (`patches`).
+    pub patch: usize,
+    /// Patches drawn from images that are larger (`patches`).
+    pub patches: usize,
+    /// Whether images are whitened before they are cut (`patches`).
+    pub patch_whiten: bool,
     /// The fraction of rows held out to watch the training by.
     pub validation: f64,
     /// The fraction of rows held out to judge the result by.
@@ -203,6 +215,40 @@ pub struct TrainConfig {
     pub keep: usize,
 }
 
+/// A stack of layers, of `sae stack` alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StackConfig {
+    /// The width of each layer, from the data up.
+    pub layers: Vec<usize>,
+    /// Epochs in which the classifier is trained on the last layer's features.
+    pub head_epochs: usize,
+    /// Its learning rate, of Adam.
+    pub head_lr: f64,
+    /// λ of its weights, then and in fine-tuning.
+    pub head_weight_decay: f64,
+    /// Epochs in which all layers are trained together.
+    pub finetune_epochs: usize,
+    /// The learning rate then, of Adam.
+    pub finetune_lr: f64,
+    /// λ of the layers' weights then.
+    pub finetune_weight_decay: f64,
+}
+
+impl Default for StackConfig {
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            head_epochs: 50,
+            head_lr: 1e-2,
+            head_weight_decay: 1e-4,
+            finetune_epochs: 30,
+            finetune_lr: 1e-3,
+            finetune_weight_decay: 1e-5,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -217,13 +263,25 @@ impl Default for Config {
             schedule: ScheduleConfig::default(),
             early_stopping: EarlyStoppingConfig::default(),
             train: TrainConfig::default(),
+            stack: StackConfig::default(),
         }
     }
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: "digits".to_owned(), preprocess: Preprocess::Range, validation: 0.1, test: 0.1 }
+        let preprocess::Options { epsilon, components, patches } = preprocess::Options::default();
+        Self {
+            source: "digits".to_owned(),
+            preprocess: Preprocess::Range,
+            epsilon,
+            components,
+            patch: patches.side,
+            patches: patches.count,
+            patch_whiten: patches.whiten,
+            validation: 0.1,
+            test: 0.1,
+        }
     }
 }
 
@@ -293,6 +351,14 @@ impl Default for ScheduleConfig {
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
         Self { patience: 0, min_delta: 0.0 }
+    }
+}
+
+impl DataConfig {
+    /// The numbers that the map needs.
+    pub fn options(&self) -> preprocess::Options {
+        let patches = PatchOptions { side: self.patch, count: self.patches, whiten: self.patch_whiten };
+        preprocess::Options { epsilon: self.epsilon, components: self.components, patches }
     }
 }
 

@@ -8,6 +8,9 @@ const MOST_THREADS: usize = 4096;
 /// The largest batch and hidden width taken for meant: products of two of them stay far inside an address.
 const MOST_UNITS: usize = 1 << 28;
 
+/// The most layers of a stack.
+const MOST_LAYERS: usize = 64;
+
 impl Config {
     /// Checks every range, and the settings that have to agree. Numbers are checked as the f32 they become as well.
     ///
@@ -44,6 +47,12 @@ impl Config {
             let found = format!("{} and {}", data.validation, data.test);
             return wrong("data.validation, data.test", found, "a sum below 1");
         }
+        at_least_zero("data.epsilon", data.epsilon)?;
+        for (key, value, least) in [("data.patch", data.patch, 2), ("data.patches", data.patches, 1)] {
+            if !(least..=MOST_UNITS).contains(&value) {
+                return wrong(key, value, &format!("{least} to 268435456"));
+            }
+        }
         at_least_zero("loss.weight_decay", loss.weight_decay)?;
         at_least_zero("sparsity.beta", sparsity.beta)?;
         if !both(sparsity.rho, |v| v > 0.0 && v < 1.0) {
@@ -73,6 +82,17 @@ impl Config {
         if !(0.0..=1.0).contains(&self.train.tensorboard_share) {
             return wrong("train.tensorboard_share", self.train.tensorboard_share, "a number in [0, 1]");
         }
+        let stack = &self.stack;
+        if let Some(bad) = stack.layers.iter().find(|units| !(1..=MOST_UNITS).contains(*units)) {
+            return wrong("stack.layers", bad, "widths of 1 to 268435456");
+        }
+        if stack.layers.len() > MOST_LAYERS {
+            return wrong("stack.layers", format!("{} layers", stack.layers.len()), "at most 64");
+        }
+        positive("stack.head_lr", stack.head_lr)?;
+        positive("stack.finetune_lr", stack.finetune_lr)?;
+        at_least_zero("stack.head_weight_decay", stack.head_weight_decay)?;
+        at_least_zero("stack.finetune_weight_decay", stack.finetune_weight_decay)?;
         Ok(())
     }
 
@@ -161,6 +181,10 @@ mod tests {
             ("data.validation", &["1", "-0.1", "nan", "0.95"], &["0", "0.5"]),
             ("data.test", &["1", "-0.1", "inf", "0.9"], &["0", "0.89"]),
             ("data.source", &[""], &["x.npy"]),
+            ("data.epsilon", &["-0.1", "nan", "inf"], &["0", "1e-5"]),
+            ("data.components", &["-1"], &["0", "20"]),
+            ("data.patch", &["0", "1", "300000000"], &["2", "16"]),
+            ("data.patches", &["0", "300000000"], &["1", "20000"]),
             ("model.d_hid", &["0", "300000000"], &["1"]),
             ("loss.weight_decay", &["-1e-4", "nan", "inf", "1e39"], &["0"]),
             ("sparsity.rho", &["0", "1", "-1", "nan", "1e-60", "0.99999999999"], &["0.5"]),
@@ -172,6 +196,13 @@ mod tests {
             ("optimizer.beta2", &["1", "0.99999999999"], &["0"]),
             ("optimizer.momentum", &["1"], &["0"]),
             ("optimizer.alpha", &["1"], &["0"]),
+            ("stack.layers", &["0", "[200, 0]", "a", "[1.5]", "300000000"], &["[]", "200", "200,100", "[200, 100]"]),
+            ("stack.head_lr", &["0", "nan"], &["0.1"]),
+            ("stack.finetune_lr", &["0", "inf"], &["0.1"]),
+            ("stack.head_weight_decay", &["-1", "nan"], &["0"]),
+            ("stack.finetune_weight_decay", &["-1", "nan"], &["0"]),
+            ("stack.head_epochs", &["-1"], &["0", "5"]),
+            ("stack.finetune_epochs", &["-1"], &["0", "5"]),
             ("train.batch", &["0", "-1"], &["1"]),
             ("train.epochs", &["0", "-1"], &["1"]),
             ("train.max_steps", &["-1"], &["0", "10"]),

@@ -43,6 +43,7 @@ pub use folder::{Part, load_folder};
 pub use images::{Color, Images};
 pub use noise::Noise;
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
+pub(crate) use split::{below, uniform};
 pub use synthetic::Synthetic;
 
 use crate::error::{Error, Result};

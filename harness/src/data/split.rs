@@ -28,6 +28,8 @@ pub enum Stream {
     Samples = 6,
     /// Where patches are cut from images.
     Patches = 7,
+    /// Initial weights of a stack's classifier.
+    Head = 8,
 }
 
 /// The generator of a stream.
@@ -54,6 +56,11 @@ pub(crate) fn below(rng: &mut impl Rng, n: u64) -> u64 {
         }
     }
     (product >> 64) as u64
+}
+
+/// A uniform number in `[0, 1)`, a multiple of 2⁻⁵³.
+pub(crate) fn uniform(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 * 2f64.powi(-53)
 }
 
 /// A uniform permutation (Fisher and Yates), in place.
@@ -155,6 +162,7 @@ mod tests {
             Stream::Dictionary,
             Stream::Samples,
             Stream::Patches,
+            Stream::Head,
         ];
         let mut firsts: Vec<u64> = streams.map(|s| rng(3, s).next_u64()).to_vec();
         firsts.extend([rng_at(3, Stream::Init, 1).next_u64(), rng(4, Stream::Init).next_u64()]);

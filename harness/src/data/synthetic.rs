@@ -1,10 +1,8 @@
 //! Synthetic data whose answer is known: sparse sums over a dictionary.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::split::below;
+use super::split::{below, uniform};
 use super::{Dataset, Stream, rng};
 use crate::error::{Error, Result, excerpt, nearest};
 
@@ -119,7 +117,7 @@ impl Synthetic {
             for slot in 0..self.active {
                 // The first steps of a Fisher–Yates shuffle choose a uniform subset, whatever the order before.
                 atoms.swap(slot, slot + below(&mut rng, (self.atoms - slot) as u64) as usize);
-                let coefficient = 0.5 + unit(&mut rng);
+                let coefficient = 0.5 + uniform(&mut rng);
                 let atom = &dictionary[atoms[slot] * self.d_in..][..self.d_in];
                 sample.iter_mut().zip(atom).for_each(|(x, &d)| *x += coefficient * f64::from(d));
             }
@@ -131,11 +129,6 @@ impl Synthetic {
         let name = "synthetic".to_owned();
         Ok(Dataset { name, rows: self.rows, cols: self.d_in, data, image: None, labels: None })
     }
-}
-
-/// A uniform number in `[0, 1)`, a multiple of 2⁻⁵³.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 * 2f64.powi(-53)
 }
 
 fn room(what: &str, rows: usize, cols: usize) -> Result<Vec<f32>> {

@@ -66,6 +66,14 @@ impl Pca {
         &self.eigenvalues
     }
 
+    /// Component `i`, of norm 1; the first has the largest variance.
+    ///
+    /// # Panics
+    /// Where `i` is not below `d`.
+    pub fn component(&self, i: usize) -> Vec<f64> {
+        self.components.col(self.mean.len() - 1 - i).iter().copied().collect()
+    }
+
     /// Mean squared error per element of `x [n, d]` projected onto the first `k` components around the mean; `k = 0` is the mean alone.
     ///
     /// # Errors

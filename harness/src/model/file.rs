@@ -9,6 +9,8 @@
 //! | `W_dec` | `[d_hid, d_in]` |
 //! | `b_dec` | `[d_in]` |
 //!
+//! A matrix among the constants of the preprocessing is in [`preprocess.safetensors`](CONSTANTS_FILE), beside them.
+//!
 //! `cfg.json` has the keys SAELens expects of its architecture `standard`, and one object of our own, `sae`, with all that the
 //! model means beyond its weights. SAELens reads the file and ignores that object; what it then computes is this model only where
 //! the hidden activation is `relu`, the output `identity` and there is no preprocessing.
@@ -22,6 +24,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::constants::{self, CONSTANTS_FILE};
 use crate::atomic;
 use crate::data::safetensors::{LENGTH_BYTES, check_header_length};
 use crate::error::{excerpt, one_line};
@@ -135,7 +138,15 @@ impl ModelFile {
     /// but, in the last case, possibly `cfg.json`.
     pub fn save(&self, dir: &Path) -> Result<(), ModelFileError> {
         let (weights_path, config_path) = (dir.join(WEIGHTS_FILE), dir.join(CONFIG_FILE));
-        let (config, weights) = self.serialized(&config_path, &weights_path)?;
+        let constants_path = dir.join(CONSTANTS_FILE);
+        let (text, matrix) = match constants::detach(&self.cfg.preprocessing, &constants_path)? {
+            Some((text, matrix)) => (text, Some(matrix)),
+            None => (self.cfg.preprocessing.clone(), None),
+        };
+        let (config, weights) = self.serialized(text, &config_path, &weights_path)?;
+        if let Some(matrix) = matrix {
+            atomic::write(&constants_path, &matrix)?;
+        }
         atomic::write(&config_path, &config)?;
         atomic::write(&weights_path, &weights)?;
         Ok(())
@@ -146,10 +157,15 @@ impl ModelFile {
     /// # Errors
     /// If lengths disagree with `d_in` and `d_hid`, or a number is not finite.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, Vec<u8>), ModelFileError> {
-        self.serialized(Path::new(CONFIG_FILE), Path::new(WEIGHTS_FILE))
+        self.serialized(self.cfg.preprocessing.clone(), Path::new(CONFIG_FILE), Path::new(WEIGHTS_FILE))
     }
 
-    fn serialized(&self, config_path: &Path, weights_path: &Path) -> Result<(Vec<u8>, Vec<u8>), ModelFileError> {
+    fn serialized(
+        &self,
+        preprocessing: Value,
+        config_path: &Path,
+        weights_path: &Path,
+    ) -> Result<(Vec<u8>, Vec<u8>), ModelFileError> {
         self.cfg.check(config_path, self.d_in)?;
         let shapes = Shapes::new(config_path, self.d_in, self.d_hid)?;
         let slices: [&[f32]; 4] = [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec];
@@ -168,7 +184,9 @@ impl ModelFile {
             views.push((name, view));
         }
         let file = safetensors::serialize(views, None).map_err(|e| not_safetensors(weights_path, &e))?;
-        let mut document = serde_json::to_vec_pretty(&Document::of(self)).map_err(|e| not_config(config_path, &e))?;
+        let mut document = Document::of(self);
+        document.sae.preprocessing = preprocessing;
+        let mut document = serde_json::to_vec_pretty(&document).map_err(|e| not_config(config_path, &e))?;
         document.push(b'\n');
         Ok((document, file))
     }
@@ -184,7 +202,8 @@ impl ModelFile {
             (path.to_path_buf(), path.with_file_name(CONFIG_FILE))
         };
         let text = fs::read(&config_path).map_err(|e| at(&config_path, &e))?;
-        let (d_in, d_hid, cfg) = parse_config(&text, &config_path)?;
+        let (d_in, d_hid, mut cfg) = parse_config(&text, &config_path)?;
+        constants::attach(&mut cfg.preprocessing, &config_path.with_file_name(CONSTANTS_FILE))?;
         Ok(Self::of(load_weights_only(&weights_path, d_in, d_hid)?, d_in, d_hid, cfg))
     }
 
@@ -228,15 +247,23 @@ impl Weights {
     }
 }
 
-fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
-    let shapes = Shapes::new(path, d_in, d_hid)?;
+/// The tensors of a `.safetensors` file, whose header is held against the file first.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn tensors_of<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, ModelFileError> {
     let header = header_of(bytes, path)?;
     json::check(header).map_err(|e| ModelFileError::Format {
         path: path.to_path_buf(),
         problem: format!("the safetensors header: {}", short(&e.to_string())),
         expected: "a JSON object",
     })?;
-    let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, &e))?;
+    SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, &e))
+}
+
+fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
+    let shapes = Shapes::new(path, d_in, d_hid)?;
+    let file = tensors_of(bytes, path)?;
     let known = shapes.all();
     let mut names = file.names();
     names.sort_unstable();
@@ -293,7 +320,7 @@ impl Shapes {
 }
 
 /// The file's bytes; its header's claimed length is held against the file's before anything is allocated.
-fn read_whole(path: &Path) -> Result<Vec<u8>, ModelFileError> {
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, ModelFileError> {
     let mut file = File::open(path).map_err(|e| at(path, &e))?;
     let length = file.metadata().map_err(|e| at(path, &e))?.len();
     let mut head = [0; LENGTH_BYTES as usize];
@@ -469,7 +496,7 @@ fn check_finite(path: &Path, name: &str, values: &[f32]) -> Result<(), ModelFile
     }
 }
 
-fn show(shape: &[usize]) -> String {
+pub(super) fn show(shape: &[usize]) -> String {
     format!("[{}]", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
 }
 
@@ -477,7 +504,7 @@ fn at(path: &Path, error: &io::Error) -> ModelFileError {
     ModelFileError::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-fn not_safetensors(path: &Path, error: &safetensors::SafeTensorError) -> ModelFileError {
+pub(super) fn not_safetensors(path: &Path, error: &safetensors::SafeTensorError) -> ModelFileError {
     ModelFileError::Format {
         path: path.to_path_buf(),
         problem: short(&error.to_string()),
@@ -504,7 +531,12 @@ fn not_config(path: &Path, error: &serde_json::Error) -> ModelFileError {
     }
 }
 
-fn value(path: &Path, what: impl Into<String>, found: impl ToString, expected: impl ToString) -> ModelFileError {
+pub(super) fn value(
+    path: &Path,
+    what: impl Into<String>,
+    found: impl ToString,
+    expected: impl ToString,
+) -> ModelFileError {
     ModelFileError::Value {
         path: path.to_path_buf(),
         what: what.into(),

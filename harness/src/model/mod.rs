@@ -1,6 +1,7 @@
 //! Models: on disk, in memory, and what they do with a set of samples.
 
 mod batch;
+pub(crate) mod constants;
 mod evaluate;
 pub mod file;
 mod init;
@@ -11,10 +12,11 @@ mod reconstruct;
 mod trained;
 
 pub use batch::Batch;
+pub use constants::CONSTANTS_FILE;
 pub use evaluate::{Evaluation, Terms, evaluate};
 pub use init::initial_weights;
 pub use memory::{available as available_memory, require as require_memory, step_bytes};
-pub use objective::step_config;
+pub use objective::{adopt_objective, step_config};
 pub use reconstruct::{Seen, reconstruct};
 pub use trained::Model;
 

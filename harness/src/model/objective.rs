@@ -64,6 +64,28 @@ pub(crate) fn model_config(
     }
 }
 
+/// Puts the objective of a model that was read from a file in the place of that of `config`; what a file does not say (where
+/// ρ̂ comes from, the optimiser, the training) stays.
+///
+/// # Errors
+/// [`Error::Input`] for a name that cannot be trained with.
+pub fn adopt_objective(config: &mut Config, cfg: &ModelConfig) -> Result {
+    let unknown = |e: config::Unknown| Error::input("cfg.json", e.to_string(), "an objective that can be trained");
+    config.model.hidden = cfg.hidden.name().parse().map_err(unknown)?;
+    config.model.output = cfg.output.name().parse().map_err(unknown)?;
+    config.loss.convention = cfg.convention.parse().map_err(unknown)?;
+    config.loss.reconstruction = cfg.reconstruction.name().parse().map_err(unknown)?;
+    if config.optimizer.kind != OptimizerKind::AdamW {
+        config.loss.weight_decay = cfg.lambda;
+    }
+    config.sparsity.kind = cfg.sparsity.parse().map_err(unknown)?;
+    if cfg.rho > 0.0 && cfg.rho < 1.0 {
+        config.sparsity.rho = cfg.rho;
+    }
+    config.sparsity.beta = cfg.beta;
+    Ok(())
+}
+
 /// The objective of a model read from a file. Its rule is the one that keeps no state.
 ///
 /// # Errors

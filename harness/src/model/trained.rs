@@ -60,10 +60,7 @@ impl Model {
     pub fn new(file: ModelFile, kind: BackendKind, name: &str) -> Result<Self> {
         let ModelFile { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg } = file;
         let preprocessing = fitted(&cfg.preprocessing, name)?;
-        if preprocessing.apply(&mut [], d_in).is_err() {
-            let expected = format!("rows of {d_in} columns, the input width of the model");
-            return Err(Error::input(name, "sae.preprocessing is for rows of another length", expected));
-        }
+        preprocessing.check(d_in, name)?;
         let objective = saved_objective(&cfg, name)?;
         memory::require(name, "the model", memory::step_bytes(d_in, d_hid, BATCH, 0))?;
         let backend = backend(kind)?;
@@ -104,11 +101,12 @@ impl Model {
     /// # Errors
     /// [`Error::Input`] where its rows are not as long as the model's inputs.
     pub fn prepare(&self, set: &mut Dataset) -> Result {
+        self.preprocessing.prepare(set)?;
         if set.cols != self.d_in() {
             let expected = format!("{}, the input width of the model", self.d_in());
             return Err(Error::input(&set.name, format!("rows have {} columns", set.cols), expected));
         }
-        self.preprocessing.apply(&mut set.data, set.cols)
+        Ok(())
     }
 
     /// Evaluates the model on prepared data.

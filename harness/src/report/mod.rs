@@ -8,6 +8,7 @@ pub mod examine;
 pub mod figure;
 pub mod filters;
 pub mod ink;
+pub mod lines;
 pub mod page;
 pub mod palette;
 pub mod pictures;

@@ -3,7 +3,7 @@
 use crate::config::{Config, data_fits};
 use crate::data::{Dataset, Fingerprint, Split, load};
 use crate::error::{Error, Result};
-use crate::preprocess::Fitted;
+use crate::preprocess::{Fitted, Preprocess};
 
 /// A set, divided and preprocessed.
 #[derive(Clone, Debug)]
@@ -49,13 +49,25 @@ impl TrainingSet {
         Self::divide(config, set, None)
     }
 
+    /// Divides `set` and applies a map that was fitted before; images are cut as for any data, not drawn from.
+    ///
+    /// # Errors
+    /// As [`TrainingSet::new`].
+    pub fn with_map(config: &Config, mut set: Dataset, map: Fitted) -> Result<Self> {
+        map.prepare(&mut set)?;
+        let mut config = config.clone();
+        config.data.preprocess = Preprocess::None;
+        Ok(Self { preprocessing: map, ..Self::divide(&config, set, None)? })
+    }
+
     fn divide(config: &Config, set: Dataset, fitted: Option<Fitted>) -> Result<Self> {
-        let cols = set.cols;
-        if set.data.len() != set.rows * cols || set.data.is_empty() {
-            let found = format!("{} values for {} rows of {cols} columns", set.data.len(), set.rows);
+        if set.data.len() != set.rows * set.cols || set.data.is_empty() {
+            let found = format!("{} values for {} rows of {} columns", set.data.len(), set.rows, set.cols);
             return Err(Error::input(&set.name, found, "rows x columns values, at least one"));
         }
         let fingerprint = Fingerprint::of(&set);
+        let (preprocess, options) = (config.data.preprocess, config.data.options());
+        let set = preprocess.samples(set, &options, config.seed)?;
         let split = Split::new(set.rows, config.data.validation, config.data.test, config.train.shuffle, config.seed)?;
         let mut parts = if split.train.len() == set.rows && split.train.is_sorted() {
             let none = set.select(&[]);
@@ -65,10 +77,10 @@ impl TrainingSet {
         };
         let preprocessing = match fitted {
             Some(fitted) => fitted,
-            None => config.data.preprocess.fit(&parts[0].data, parts[0].rows, cols)?,
+            None => preprocess.fit(&parts[0].data, parts[0].rows, parts[0].cols, &options)?,
         };
         for part in &mut parts {
-            preprocessing.apply(&mut part.data, cols)?;
+            preprocessing.map(part)?;
         }
         let range = |parts: &[Dataset]| {
             parts
@@ -79,7 +91,7 @@ impl TrainingSet {
         let (output, loss) = (config.model.output, config.loss.reconstruction);
         // Rows that are held out may well be a little outside; only what is trained on has to fit.
         let (min, max) = range(&parts[..1]);
-        let mut warnings = config.warnings(cols);
+        let mut warnings = config.warnings(parts[0].cols);
         warnings.extend(data_fits(output, loss, min, max)?);
         if min == max {
             warnings.push(format!(

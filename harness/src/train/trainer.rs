@@ -139,6 +139,14 @@ impl Trainer {
         Self::build(config, set, None)
     }
 
+    /// The same from given weights.
+    ///
+    /// # Errors
+    /// As [`Trainer::with_set`], and where the weights are of another shape.
+    pub fn from_weights(config: Config, set: TrainingSet, weights: &Parameters) -> Result<Self> {
+        Self::build(config, set, Some(weights))
+    }
+
     /// A trainer before its first step, with `weights` or those that the settings name.
     pub(super) fn build(config: Config, set: TrainingSet, weights: Option<&Parameters>) -> Result<Self> {
         config.validate()?;
@@ -387,7 +395,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Failed`] where the preprocessing cannot be written as JSON.
     pub fn model(&self) -> Result<ModelFile> {
-        let sae_kernels::step::Parameters { w_enc, b_enc, w_dec, b_dec } = self.step.weights();
+        let Parameters { w_enc, b_enc, w_dec, b_dec } = self.step.weights();
         let preprocessing = serde_json::to_value(&self.set.preprocessing)
             .map_err(|e| Error::Failed(format!("preprocessing: cannot be written as JSON: {e}")))?;
         let cfg = objective::model_config(&self.config, self.set.train.image, preprocessing);

@@ -233,7 +233,9 @@ fn info_names_what_there_is_and_what_runs() {
 #[test]
 fn help_has_an_example_for_every_command() {
     let sae = Sae::new();
-    for command in ["train", "eval", "encode", "bench", "report", "info", "completions", "man"] {
+    for command in
+        ["train", "eval", "encode", "prune", "stack", "bench", "report", "experiments", "info", "completions", "man"]
+    {
         let text = sae.done(&format!("{command} --help"));
         assert!(text.contains(&format!("Example:\n  sae {command}")), "{text}");
     }

@@ -6,5 +6,6 @@ mod common;
 mod errors;
 mod eval;
 mod learning;
+mod models;
 mod report;
 mod tensorboard;

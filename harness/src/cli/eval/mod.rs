@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::EvalArgs;
 use super::table::Table;
-use super::{measures, output, system};
+use super::{measures, output, stack, system};
 use crate::data::{Dataset, Noise, load};
 use crate::error::{Error, Result};
 use crate::eval::baseline::Pca;
@@ -18,6 +18,7 @@ use crate::eval::histogram::Histogram;
 use crate::eval::quality::{Quality, Samples};
 use crate::eval::ranking::quantile;
 use crate::model::{Evaluation, Model};
+use crate::stack::Stack;
 use contender::{fit_pca, reconstructors};
 
 /// Bins of the histogram of mean activations.
@@ -67,6 +68,9 @@ pub(super) fn run(args: EvalArgs) -> Result {
 }
 
 fn evaluate(args: &EvalArgs, kinds: &[Noise]) -> Result {
+    if Stack::is_at(&args.model) {
+        return stack::evaluate(&Stack::load(&args.model)?, args);
+    }
     let kind = args.on.backend.parse()?;
     let mut model = Model::load(&args.model, kind)?;
     let prepared = |spec: &str| -> Result<Dataset> {
