@@ -43,15 +43,15 @@ asm-check:
 	scripts/asm-check
 
 # PARTS: gemm encode step batched phases odd growth. CBLAS: paths of libraries with the C interface of BLAS; those that
-# `make compare` has installed where none is named.
+# `make compare` has installed where none is named. SHAPES: batch,d_in,d_hid of those races alone that are to be measured.
 PARTS ?= gemm encode step batched phases odd growth
 CBLAS ?= $(shell scripts/compare libraries)
 results:
 	$(CARGO) build --release -q -p sae-compare $(OPENBLAS)
-	$${CARGO_TARGET_DIR:-target}/release/sae-compare $(PARTS:%=--part %) $(CBLAS:%=--cblas %)
+	$${CARGO_TARGET_DIR:-target}/release/sae-compare $(PARTS:%=--part %) $(SHAPES:%=--shape %) $(CBLAS:%=--cblas %)
 
 compare:
-	scripts/compare
+	scripts/compare $(SHAPES:%=--shape %)
 
 # DATA: the folder of data sets; an experiment whose data are missing is skipped.
 DATA ?= ../shared/data

@@ -43,6 +43,10 @@ struct Args {
     /// What to measure; where none is named, all of it, frameworks with --python only. The parts add up in the folder.
     #[arg(long, value_enum)]
     part: Vec<Part>,
+    /// Only races of this shape, BATCH,D_IN,D_HID (a product's M,K,N); more than one can be named. What the folder has of
+    /// other shapes stays.
+    #[arg(long, value_name = "N,D,H", value_parser = parts::shape)]
+    shape: Vec<[usize; 3]>,
     /// Where the results go, instead of results/PROCESSOR/DATE.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -112,28 +116,35 @@ fn run(args: Args) -> Result<()> {
             }
         };
         let everybody = contenders(&args)?;
+        parts::require_shapes(&args.shape, &wanted, &threads, &everybody)?;
+        let shapes = |shape: [usize; 3]| args.shape.is_empty() || args.shape.contains(&shape);
         for part in wanted {
             if part == Part::Phases {
-                phases::measure(&out, &threads, args.reps)?;
+                phases::measure(&out, &threads, args.reps, shapes)?;
                 continue;
             }
             let mut rows = if args.race.is_some() { Vec::new() } else { record::read(&out)? };
-            rows.retain(|row| row.part != part.name());
-            for (index, race) in races(part, &threads, &everybody).into_iter().enumerate() {
-                if args.race.is_none_or(|wanted| wanted == index) {
+            rows.retain(|row| row.part != part.name() || !shapes(row.shape()));
+            let races = races(part, &threads, &everybody);
+            let named: Vec<&str> = Part::value_variants().iter().map(|part| part.name()).collect();
+            // Parts in their order, and the races of this one.
+            let place = |row: &Row| {
+                let race = if row.part == part.name() { races.iter().position(|race| race.has(row)) } else { None };
+                (named.iter().position(|name| *name == row.part), race)
+            };
+            for (index, race) in races.iter().enumerate() {
+                if args.race.is_none_or(|wanted| wanted == index) && shapes(race.shape()) {
                     if let Err(error) = race.require_memory() {
                         eprintln!("left out: {error}");
                         continue;
                     }
                     rows.extend(match args.race {
-                        Some(_) => hold(part, &race, args.reps, &commit)?,
-                        None => {
-                            apart::hold(&Apart { part, index, race: &race, threads: &threads, args: &args }, &commit)?
-                        }
+                        Some(_) => hold(part, race, args.reps, &commit)?,
+                        None => apart::hold(&Apart { part, index, race, threads: &threads, args: &args }, &commit)?,
                     });
                 }
                 if args.race.is_none() {
-                    rows.sort_by_key(|row| Part::value_variants().iter().position(|part| part.name() == row.part));
+                    rows.sort_by_key(place);
                     record::write(&out, &rows)?;
                 }
             }

@@ -1,11 +1,13 @@
 //! What is measured: the operations, shapes, threads and contenders of each part.
 
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use sae_harness::measure::{Op, Sizes};
 use sae_kernels::BackendKind;
 
 use crate::contender::Contender;
 use crate::frameworks::Framework;
+use crate::record::Row;
 
 /// A part of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,6 +55,16 @@ pub(crate) struct Race {
 }
 
 impl Race {
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        [self.sizes.batch, self.sizes.d_in, self.sizes.d_hid]
+    }
+
+    /// Whether a row of its part is one of its own.
+    pub(crate) fn has(&self, row: &Row) -> bool {
+        let mine = |c: &Contender| c.threads(self.threads) == row.threads && c.name() == row.contender;
+        row.shape() == self.shape() && (row.threads == self.threads || self.contenders.iter().any(mine))
+    }
+
     /// Whether there is memory for all of it, counted generously: everybody with operands of his own, and the weights once
     /// more, row-major.
     ///
@@ -65,6 +77,38 @@ impl Race {
         let what = format!("{op} of {batch} x {d_in} x {d_hid}, for {} contenders", self.contenders.len());
         sae_harness::model::require_memory("sae-compare", &what, bytes)
     }
+}
+
+/// A shape on the command line.
+///
+/// # Errors
+/// Where the text is not three numbers above 0.
+pub(crate) fn shape(text: &str) -> Result<[usize; 3], String> {
+    let numbers = text.split(',').map(|number| number.trim().parse().ok().filter(|&n| n > 0));
+    let numbers = numbers.collect::<Option<Vec<usize>>>().and_then(|numbers| <[usize; 3]>::try_from(numbers).ok());
+    numbers.ok_or_else(|| "expected three numbers, as in 256,784,196".to_owned())
+}
+
+/// Refuses a shape that no race has.
+///
+/// # Errors
+/// The first of them, with the shapes there are.
+pub(crate) fn require_shapes(
+    named: &[[usize; 3]],
+    parts: &[Part],
+    threads: &[usize],
+    everybody: &[Contender],
+) -> Result<()> {
+    let of = |&part: &Part| match part {
+        Part::Phases => STEPS.to_vec(),
+        _ => races(part, threads, everybody).iter().map(Race::shape).collect(),
+    };
+    let mut shapes: Vec<[usize; 3]> = parts.iter().flat_map(of).collect();
+    let Some([n, d, h]) = named.iter().find(|shape| !shapes.contains(shape)) else { return Ok(()) };
+    shapes.sort_unstable();
+    shapes.dedup();
+    let shapes: Vec<String> = shapes.iter().map(|[n, d, h]| format!("{n},{d},{h}")).collect();
+    bail!("--shape: {n},{d},{h}, expected one of these parts' shapes: {}", shapes.join(" "))
 }
 
 /// The shapes of a step that the targets name.
@@ -225,6 +269,37 @@ mod tests {
         assert_eq!(shapes.len(), SKINNY.len() + POWERS.len() + ODD_COUNT);
         for shape in shapes {
             assert!(shape.iter().all(|&d| d >= 64) && 10 * shape.iter().product::<usize>() >= 100_000_000, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn a_shape_is_three_numbers_and_one_that_is_measured() {
+        assert_eq!(shape("256, 784,196"), Ok([256, 784, 196]));
+        for wrong in ["", "256", "256,784", "256,784,0", "256,784,196,1", "a,b,c", "-1,2,3"] {
+            assert!(shape(wrong).is_err(), "{wrong}");
+        }
+        let check = |shape, part| require_shapes(&[shape], &[part], &[1, 2], &[Contender::Fused]);
+        assert!(check([256, 784, 196], Part::Step).is_ok() && check([256, 784, 196], Part::Phases).is_ok());
+        let error = check([256, 784, 197], Part::Step).unwrap_err().to_string();
+        assert!(error.contains("256,784,197") && error.contains("256,784,196"), "{error}");
+    }
+
+    #[test]
+    fn a_race_knows_its_rows() {
+        let races = races(Part::Growth, &[1, 2], &[Contender::Fused]);
+        let timing = sae_harness::measure::Timing {
+            median: 1.0,
+            min: 1.0,
+            calls: 1,
+            flops: None,
+            peak_gflops: 1.0,
+            best_peak_gflops: 1.0,
+        };
+        for (index, race) in races.iter().enumerate() {
+            for contender in &race.contenders {
+                let row = Row::new(Part::Growth, race, contender, "avx512", 7, &timing, "commit");
+                assert_eq!(races.iter().position(|race| race.has(&row)), Some(index), "{row:?}");
+            }
         }
     }
 

@@ -45,15 +45,22 @@ impl PhaseRow {
     }
 }
 
-/// Measures the steps that the targets name, on each of these numbers of threads.
+/// Measures the steps that the targets name, on each of these numbers of threads: those of the `wanted` shapes. What the
+/// folder has of others stays.
 ///
 /// # Errors
 /// Where the kernels or the file system refuse.
-pub(crate) fn measure(folder: &Path, threads: &[usize], reps: usize) -> Result<()> {
-    let mut rows = Vec::new();
+pub(crate) fn measure(
+    folder: &Path,
+    threads: &[usize],
+    reps: usize,
+    wanted: impl Fn([usize; 3]) -> bool,
+) -> Result<()> {
+    let mut rows = read(folder)?;
+    rows.retain(|row| !wanted(row.shape()));
     for &threads in threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        for [batch, d_in, d_hid] in STEPS {
+        for [batch, d_in, d_hid] in STEPS.into_iter().filter(|&shape| wanted(shape)) {
             let sizes = Sizes { batch, d_in, d_hid, models: 1 };
             let avx2 = d_hid == 4096 && Isa::Avx2.is_available();
             for contender in [FUSED, FUSED_AVX2].into_iter().take(1 + usize::from(avx2)) {
@@ -85,6 +92,7 @@ pub(crate) fn measure(folder: &Path, threads: &[usize], reps: usize) -> Result<(
             }
         }
     }
+    rows.sort_by_key(|row| (row.threads, STEPS.iter().position(|&shape| shape == row.shape())));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in &rows {
         writer.serialize(row)?;
