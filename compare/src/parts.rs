@@ -121,8 +121,12 @@ const ENCODES: [[usize; 3]; 3] = [[1024, 784, 4096], [256, 784, 1024], [256, 784
 const GEMMS: [[usize; 3]; 5] =
     [[2048, 2048, 2048], [1024, 784, 4096], [1024, 4096, 784], [256, 784, 1024], [256, 784, 196]];
 
-/// Multiply-adds of a product above which one thread takes too long for all contenders.
+/// Multiply-adds of a product above which fewer threads than all take too long for everybody.
 const LONG: usize = 1 << 34;
+
+fn is_long(shape: [usize; 3]) -> bool {
+    shape.iter().product::<usize>() > LONG
+}
 
 /// The races of a part, on the smallest and the largest of these numbers of threads, or on all of them.
 pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> Vec<Race> {
@@ -161,11 +165,9 @@ pub(crate) fn races(part: Part, threads: &[usize], everybody: &[Contender]) -> V
                 let others = frameworks.iter().filter(|c| some(c)).cloned();
                 std::iter::once(Contender::Fused).chain(others).collect::<Vec<_>>()
             };
-            STEPS
-                .iter()
-                .flat_map(|&shape| threads.iter().map(move |&t| (shape, t)))
-                .map(|(shape, t)| race(Op::Step, shape, t, on(t)))
-                .collect()
+            let pairs = STEPS.iter().flat_map(|&shape| threads.iter().map(move |&t| (shape, t)));
+            let wanted = pairs.filter(|&(shape, t)| t == most || !is_long(shape));
+            wanted.map(|(shape, t)| race(Op::Step, shape, t, on(t))).collect()
         }
     }
 }
@@ -207,8 +209,7 @@ fn each(op: Op, shapes: &[[usize; 3]], threads: &[usize], everybody: &[Contender
     let most = threads.iter().copied().max().unwrap_or(1);
     let mut races = Vec::new();
     for &shape in shapes {
-        let long = shape.iter().product::<usize>() > LONG;
-        let wanted = threads.iter().filter(|&&t| t == most || !long);
+        let wanted = threads.iter().filter(|&&t| t == most || !is_long(shape));
         races.extend(wanted.map(|&threads| race(op, shape, threads, everybody.to_vec())));
     }
     races
