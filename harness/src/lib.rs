@@ -19,6 +19,7 @@ pub mod preprocess;
 pub mod prune;
 pub mod report;
 pub mod stack;
+pub mod sweep;
 pub mod tensorboard;
 pub mod train;
 

@@ -26,6 +26,8 @@ Exit codes: 0 done, 2 bad usage or bad input, 1 failed, 130 interrupted,
 pub(super) enum Command {
     /// Trains a model into a new run directory
     Train(TrainArgs),
+    /// Trains many runs that differ in some settings, and compares them
+    Sweep(SweepArgs),
     /// Measures a model on data: loss, reconstruction, sparsity, baselines
     Eval(EvalArgs),
     /// Writes the features of data, h [rows, d_hid], as .npy
@@ -113,6 +115,58 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) seed: Option<String>,
     /// JSON on stdout instead of a table: a line an epoch, then one that sums up
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Nothing on stderr but warnings and errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+const SWEEP_HELP: &str = "The file has the settings of a run, shared by all, and what is tried:
+
+  [sweep]
+  search = \"grid\"        every combination; or \"random\", with runs = 20
+  together = 16          the most runs that are trained together
+  [sweep.keys]
+  sparsity.beta = [0.1, 0.3, 1, 3]
+  loss.weight_decay = { from = 1e-5, to = 1e-3, scale = \"log\", steps = 5 }
+
+Any other config key can be given as --section.key VALUE, as with sae train.
+Runs of one shape on the same batches are trained together, in one pass over the
+data; each computes the bits that it computes alone. The folder gets README.md
+with a table and plots, results.csv, and a folder for each run, which sae eval,
+encode and report take. Without --out it is runs/sweep-N. A sweep that was
+stopped goes on with --resume: runs that are done are not trained again.
+
+Example:
+  sae sweep --config sweep.toml --out runs/beta
+  sae sweep --resume runs/beta";
+
+#[derive(Debug, Args)]
+#[command(after_help = SWEEP_HELP)]
+pub(super) struct SweepArgs {
+    /// A TOML file of settings with [sweep]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// What `sae train --data` takes (config key data.source)
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: Option<String>,
+    /// The folder: new, or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Goes on with the sweep in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
+    pub(super) resume: Option<PathBuf>,
+    /// fused, openblas, matrixmultiply or naive (config key backend)
+    #[arg(long, value_name = "B")]
+    pub(super) backend: Option<String>,
+    /// Threads; 0 for all (config key threads)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(super) threads: Option<String>,
+    /// What all random numbers come from (config key seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) seed: Option<String>,
+    /// JSON on stdout instead of words
     #[arg(long)]
     pub(super) json: bool,
     /// Nothing on stderr but warnings and errors

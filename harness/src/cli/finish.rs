@@ -22,16 +22,10 @@ pub(super) fn run(trainer: &mut Trainer, folder: &Path, peak_gflops: f64, args: 
     let peak_gflops = peak_gflops.max(crate::measure::peak_gflops(trainer.backend().1)?);
     let summary = trainer.finish()?;
     trainer.model()?.save(folder).map_err(failed)?;
-    let mut found: Vec<(&str, Evaluation)> = Vec::new();
-    for (name, part) in [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)] {
-        found.extend(trainer.evaluate(part)?.map(|evaluation| (name, evaluation)));
-    }
+    let found = evaluations(trainer)?;
+    let results = results(trainer, &found)?;
     let set = trainer.set();
     let peak = measures::peak(&set.preprocessing, set.train.range());
-    let mut results = Map::new();
-    for (name, evaluation) in &found {
-        results.insert((*name).to_owned(), measures::to_json(evaluation, peak)?);
-    }
     let record = record(trainer, &summary, peak_gflops, results);
     record.save(folder).map_err(failed)?;
     let shown = Run::with_set(folder, trainer.config().clone(), Ok(set))?;
@@ -52,12 +46,35 @@ pub(super) fn run(trainer: &mut Trainer, folder: &Path, peak_gflops: f64, args: 
     output::print(&words(&record, &measures::table(&rows, peak)?, on, mean, folder, &files))
 }
 
+/// What the model makes of each part of the set that has rows.
+///
+/// # Errors
+/// Those of [`Trainer::evaluate`].
+pub(super) fn evaluations(trainer: &mut Trainer) -> Result<Vec<(&'static str, Evaluation)>> {
+    let mut found = Vec::new();
+    for (name, part) in [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)] {
+        found.extend(trainer.evaluate(part)?.map(|evaluation| (name, evaluation)));
+    }
+    Ok(found)
+}
+
+/// The same for `run.json`.
+///
+/// # Errors
+/// Those of [`measures::to_json`].
+pub(super) fn results(trainer: &Trainer, found: &[(&'static str, Evaluation)]) -> Result<Map<String, Value>> {
+    let set = trainer.set();
+    let peak = measures::peak(&set.preprocessing, set.train.range());
+    found.iter().map(|(name, evaluation)| Ok(((*name).to_owned(), measures::to_json(evaluation, peak)?))).collect()
+}
+
 /// Operations of a step for each sample: five products.
 pub(super) fn flops_per_sample(trainer: &Trainer) -> f64 {
     10.0 * trainer.set().train.cols as f64 * trainer.config().model.d_hid as f64
 }
 
-fn record(trainer: &Trainer, summary: &Summary, peak_gflops: f64, results: Map<String, Value>) -> RunRecord {
+/// What `run.json` says of a run that is done.
+pub(super) fn record(trainer: &Trainer, summary: &Summary, peak_gflops: f64, results: Map<String, Value>) -> RunRecord {
     let (backend, isa) = trainer.backend();
     RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),

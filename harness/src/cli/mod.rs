@@ -19,6 +19,7 @@ mod prune;
 mod report;
 mod run_dir;
 mod stack;
+mod sweep;
 mod system;
 mod table;
 mod train;
@@ -51,6 +52,7 @@ fn dispatch(command: Command, overrides: overrides::Overrides) -> Result {
     system::check_isa()?;
     match command {
         Command::Train(args) => train::run(args, overrides),
+        Command::Sweep(args) => sweep::run(args, overrides),
         Command::Eval(args) => eval::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Prune(args) => prune::run(args),
@@ -65,20 +67,13 @@ fn dispatch(command: Command, overrides: overrides::Overrides) -> Result {
     }
 }
 
-/// Commands that are planned, so that their names get an answer.
-const LATER: [&str; 1] = ["sweep"];
-
 fn unknown_command(words: &[OsString]) -> Error {
     let name = words.first().map_or(String::new(), |word| one_line(&word.to_string_lossy()));
     let command = Cli::command();
     let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-    let found = match LATER.contains(&name.as_str()) {
-        true => format!("`{name}` is not available yet"),
-        false => format!("unknown command `{name}`"),
-    };
     Error::Setting {
         place: "sae".to_owned(),
-        found,
+        found: format!("unknown command `{name}`"),
         expected: format!("one of: {}", names.join(", ")),
         nearest: nearest(&name, names.iter().copied()).map(str::to_owned),
     }
@@ -121,8 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_comes_later_is_named_as_such_and_others_by_their_nearest() {
-        assert!(unknown_command(&["sweep".into()]).to_string().contains("`sweep` is not available yet"));
+    fn an_unknown_command_is_answered_with_its_nearest() {
         assert!(unknown_command(&["trian".into()]).to_string().contains("did you mean `train`?"));
     }
 }

@@ -1,4 +1,4 @@
-//! `--section.key value` and `--section.key=value`: config keys among the arguments of `sae train` and `sae stack`.
+//! `--section.key value` and `--section.key=value`: config keys among the arguments of a command that trains.
 
 use std::ffi::OsString;
 
@@ -7,10 +7,13 @@ use clap::CommandFactory;
 use super::args::Cli;
 use crate::error::{Error, Result, excerpt, nearest};
 
+/// The commands that take config keys.
+const CONFIGURED: [&str; 3] = ["train", "stack", "sweep"];
+
 /// Keys and their values, in the order given.
 pub(super) type Overrides = Vec<(String, String)>;
 
-/// Takes the config keys out of the arguments of `sae train` and `sae stack`; clap gets the rest.
+/// Takes the config keys out of the arguments of a command that has such; clap gets the rest.
 ///
 /// A key is every long option that the command itself does not have, so that an unknown one is answered with the nearest
 /// key there is.
@@ -23,15 +26,15 @@ pub(super) fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, Overrides)> {
     let mut args = args.into_iter();
     rest.extend(args.next());
     let command = args.next();
-    let command_name = ["train", "stack"].into_iter().find(|name| command.as_ref().is_some_and(|word| word == name));
+    let name = command.as_ref().and_then(|word| CONFIGURED.into_iter().find(|name| word == name));
     rest.extend(command);
-    let Some(command_name) = command_name else {
+    let Some(command_name) = name else {
         rest.extend(args);
         return Ok((rest, overrides));
     };
     let cli = Cli::command();
     let known: Vec<&str> = match cli.find_subcommand(command_name) {
-        Some(train) => train.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect(),
+        Some(command) => command.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect(),
         None => Vec::new(),
     };
     while let Some(arg) = args.next() {

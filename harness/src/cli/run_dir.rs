@@ -142,7 +142,11 @@ fn new_or_empty(path: &Path) -> Result {
     }
 }
 
-fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
+/// `PARENT/NAME-N`, N the first number from 1 whose folder does not exist, made.
+///
+/// # Errors
+/// [`Error::Setting`] where it cannot be written.
+pub(super) fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(parent).map_err(|e| unwritable(parent, e.kind()))?;
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(64).collect();

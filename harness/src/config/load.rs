@@ -35,8 +35,28 @@ impl Config {
     /// # Errors
     /// [`Error::Setting`].
     pub fn parse(text: &str, name: &str, overrides: &[(String, String)]) -> Result<Self> {
+        Self::parse_laid(text, name, overrides, None)
+    }
+
+    /// The same where the text has another section, `beside`, which is somebody else's.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub(crate) fn parse_beside(text: &str, name: &str, overrides: &[(String, String)], beside: &str) -> Result<Self> {
+        Self::parse_laid(text, name, overrides, Some(beside))
+    }
+
+    /// The text of a file of settings.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Read`], [`Error::Input`] for what is no such file.
+    pub(crate) fn read(path: &Path) -> Result<String> {
+        read(path)
+    }
+
+    fn parse_laid(text: &str, name: &str, overrides: &[(String, String)], beside: Option<&str>) -> Result<Self> {
         let mut settings = Settings::new()?;
-        settings.lay_text(text, name)?;
+        settings.lay_text(text, name, beside)?;
         for (key, value) in overrides {
             settings.lay_override(key, value)?;
         }
@@ -88,7 +108,8 @@ impl Settings {
         Ok(Self { table: known.clone(), known, config, eps_given: false })
     }
 
-    fn lay_text(&mut self, text: &str, name: &str) -> Result {
+    /// Lays every setting of a text, but for those of the section `beside`.
+    fn lay_text(&mut self, text: &str, name: &str, beside: Option<&str>) -> Result {
         let place = |offset: usize| {
             let line = 1 + text.bytes().take(offset).filter(|&b| b == b'\n').count();
             format!("{name}:{line}")
@@ -101,6 +122,9 @@ impl Settings {
         let values: Table = toml::from_str(text).map_err(syntax)?;
         for (key, spanned) in spans.get_ref() {
             let (key, at) = (key.get_ref().as_ref(), place(key.span().start));
+            if Some(key) == beside {
+                continue;
+            }
             let Some(value) = values.get(key) else { continue };
             if !matches!(self.known.get(key), Some(Value::Table(_))) {
                 self.lay(None, key, value.clone(), &at)?;

@@ -30,6 +30,8 @@ pub enum Stream {
     Patches = 7,
     /// Initial weights of a stack's classifier.
     Head = 8,
+    /// The settings of a sweep's runs.
+    Sweep = 16,
 }
 
 /// The generator of a stream.

@@ -16,6 +16,7 @@ pub mod record;
 pub mod rho_hat;
 pub mod run;
 pub mod svg;
+pub mod sweep;
 
 mod axis;
 mod overlay;

@@ -1,5 +1,6 @@
 //! Training, and the record it leaves.
 
+mod cohort;
 mod feed;
 pub mod metrics;
 mod plan;
@@ -9,6 +10,7 @@ mod set;
 mod state;
 mod trainer;
 
+pub use cohort::Cohort;
 pub use feed::{Feed, Position};
 pub use plan::Plan;
 pub use schedule::{Plateau, Schedule};

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sae_kernels::step::{Parameters, StepReport};
@@ -37,7 +38,7 @@ use crate::model::{
 /// ```
 pub struct Trainer {
     config: Config,
-    set: TrainingSet,
+    set: Arc<TrainingSet>,
     plan: Plan,
     schedule: Schedule,
     backend: Timed,
@@ -135,8 +136,8 @@ impl Trainer {
     /// # Errors
     /// [`Error::Setting`] where the settings do not fit the set or the memory, those of the initial weights' file, and
     /// those of the backend.
-    pub fn with_set(config: Config, set: TrainingSet) -> Result<Self> {
-        Self::build(config, set, None)
+    pub fn with_set(config: Config, set: impl Into<Arc<TrainingSet>>) -> Result<Self> {
+        Self::build(config, set.into(), None)
     }
 
     /// The same from given weights.
@@ -148,7 +149,7 @@ impl Trainer {
     }
 
     /// A trainer before its first step, with `weights` or those that the settings name.
-    pub(super) fn build(config: Config, set: TrainingSet, weights: Option<&Parameters>) -> Result<Self> {
+    pub(super) fn build(config: Config, set: Arc<TrainingSet>, weights: Option<&Parameters>) -> Result<Self> {
         config.validate()?;
         let plan = Plan::new(&config.train, set.train.rows)?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
@@ -254,13 +255,37 @@ impl Trainer {
         let norm = self.config.train.tensorboard && (position.batch == 0 || self.step.config().clip_norm.is_some());
         self.step.report_gradient_norm(norm)?;
         self.backend.begin();
-        let lr = self.schedule.rate(self.state.step, &self.state.plateau);
+        let lr = self.rate();
         let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
         self.laps.iter_mut().zip(self.backend.end()).for_each(|(sum, lap)| *sum += lap);
-        let took = start.elapsed().as_secs_f64();
-        self.state.add(&report, took);
-        observer.step(&measures(&report, self.state.step, position.epoch, lr, report.n as f64 / took))?;
-        self.check(&report, position.epoch)?;
+        self.take(&report, start.elapsed().as_secs_f64(), None, observer)
+    }
+
+    /// The learning rate of the next step.
+    pub(super) fn rate(&self) -> f64 {
+        self.schedule.rate(self.state.step, &self.state.plateau)
+    }
+
+    /// Whether the next step is the last of its epoch or of the run.
+    pub(super) fn ends_epoch(&self) -> bool {
+        self.state.position.batch + 1 == self.plan.steps_per_epoch || self.state.step + 1 >= self.plan.steps
+    }
+
+    /// Takes a step in that was made here or, on the batch that `feed` fetched last, elsewhere.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub(super) fn take(
+        &mut self,
+        report: &StepReport,
+        seconds: f64,
+        feed: Option<&dyn Feed>,
+        observer: &mut dyn Observer,
+    ) -> Result {
+        let (epoch, lr) = (self.state.position.epoch, self.rate());
+        self.state.add(report, seconds);
+        observer.step(&measures(report, self.state.step, epoch, lr, report.n as f64 / seconds))?;
+        self.check(report, epoch, feed.unwrap_or(self.feed.as_ref()))?;
         if self.state.position.batch == self.plan.steps_per_epoch || self.is_done() {
             self.end_epoch(lr, observer)?;
         }
@@ -323,14 +348,14 @@ impl Trainer {
         })
     }
 
-    fn check(&self, report: &StepReport, epoch: u64) -> Result {
+    fn check(&self, report: &StepReport, epoch: u64, feed: &dyn Feed) -> Result {
         /// Rows that are named; a message is one line.
         const NAMED: usize = 8;
         if report.loss.is_finite() {
             return Ok(());
         }
         let StepReport { loss, reconstruction, sparsity, weight_decay, .. } = report;
-        let rows = self.feed.rows(&self.set);
+        let rows = feed.rows(&self.set);
         let named: Vec<String> = rows.iter().take(NAMED).map(u64::to_string).collect();
         let more = if rows.len() > NAMED { format!(" and {} more", rows.len() - NAMED) } else { String::new() };
         Err(Error::Failed(format!(

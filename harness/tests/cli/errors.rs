@@ -7,7 +7,6 @@ fn commands_and_options_that_are_not_there() {
     let sae = Sae::new();
     sae.refused("trian", &["unknown command `trian`", "did you mean `train`?"]);
     sae.refused("prune m --data digits --out x --keep 3", &["m: no such file or folder"]);
-    sae.refused("sweep", &["not available yet"]);
     sae.refused("train --resume runs/x", &["runs/x: no such file or folder", "with its config.toml"]);
     sae.refused("train --force", &["--resume <DIR>"]);
     sae.refused("train --resume a --out b", &["--resume", "--out"]);

@@ -8,4 +8,5 @@ mod eval;
 mod learning;
 mod models;
 mod report;
+mod sweep;
 mod tensorboard;
