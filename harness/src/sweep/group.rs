@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::config::Config;
 
 /// What all runs of a group have in common: the data, the batches and the shape of the step. `data.` is the whole section.
-const COMMON: [&str; 13] = [
+const COMMON: [&str; 15] = [
     "seed",
     "backend",
     "threads",
@@ -20,6 +20,8 @@ const COMMON: [&str; 13] = [
     "train.batch",
     "train.shuffle",
     "train.drop_last",
+    "train.clip_norm",
+    "train.clip_value",
     "optimizer.kind",
 ];
 /// What each has of its own; sections as above.

@@ -228,7 +228,13 @@ mod tests {
 
     #[test]
     fn every_run_has_the_bits_that_it_has_alone() {
-        let configs = configs(&[
+        for clip in ["0", "0.5"] {
+            has_the_bits_that_it_has_alone(clip);
+        }
+    }
+
+    fn has_the_bits_that_it_has_alone(clip: &str) {
+        let mut configs = configs(&[
             &[],
             &[("sparsity.beta", "0.5"), ("sparsity.rho", "0.2"), ("loss.weight_decay", "0")],
             &[("sparsity.kind", "l1"), ("optimizer.lr", "0.01")],
@@ -238,6 +244,7 @@ mod tests {
             &[("train.max_steps", "22")],
             &[("train.epochs", "1")],
         ]);
+        configs.iter_mut().for_each(|config| config.train.clip_norm = clip.parse().unwrap());
         let (runs, logs) = together(&configs);
         for ((config, (mut trainer, error)), log) in configs.into_iter().zip(runs).zip(logs) {
             assert!(error.is_none());
