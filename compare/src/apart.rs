@@ -17,8 +17,9 @@ use crate::record::{self, Row};
 
 /// What no race takes that goes on at all; compilers run in some.
 const LONGEST: Duration = Duration::from_secs(600);
-/// How long threads of Intel's OpenMP look out for work, in ms: less than the others' rest before their turns.
-const BLOCKTIME: &str = "20";
+/// How long threads look out for work once they have none, so that they sleep while others have their turns, which rest
+/// for longer before: those of Intel's OpenMP in ms, and those of OpenBLAS as the power of two of the clock's ticks.
+const BLOCKTIMES: [(&str, &str); 2] = [("KMP_BLOCKTIME", "20"), ("OPENBLAS_THREAD_TIMEOUT", "24")];
 
 /// How often a race is held at most while other work takes the processor.
 const ATTEMPTS: u32 = 3;
@@ -46,7 +47,7 @@ impl Apart<'_> {
         if let Some(python) = &self.args.python {
             command.arg("--python").arg(python);
         }
-        command.env("KMP_BLOCKTIME", BLOCKTIME);
+        command.envs(BLOCKTIMES);
         command.args(["--only", if names.is_empty() { FUSED.to_owned() } else { names.join(",") }.as_str()]);
         command.stderr(if quiet { Stdio::null() } else { Stdio::inherit() });
         let mut child = command.stdout(Stdio::piped()).spawn().context("this program cannot run itself")?;
