@@ -26,8 +26,10 @@ use crate::train::{Cohort, Observer, Silent, Trainer, TrainingSet};
 const FAILED: &str = "failed.txt";
 /// A line for each group that was trained together.
 const SPEED: &str = "speed.jsonl";
-/// The share of a group's time that timing one of its runs alone takes, and the steps at least and at most.
-const ALONE: (f64, u64, u64) = (0.05, 20, 2000);
+/// The share of a group's time that timing one of its runs alone takes.
+const ALONE_SHARE: f64 = 0.05;
+/// Steps that it makes at a time; the first of them finds its data in no cache and is not counted.
+const ALONE_STEPS: u64 = 9;
 
 pub(super) fn run(args: SweepArgs, overrides: Overrides) -> Result {
     let named =
@@ -95,8 +97,8 @@ fn train(sweep: &Sweep, dir: &Path, args: &SweepArgs) -> Result {
         let started = Instant::now();
         let speed = train_group(&group, &set)?;
         append(&dir.join(SPEED), &speed)?;
-        let brought = match speed.runs {
-            1 => String::new(),
+        let brought = match speed.alone_steps {
+            0 => String::new(),
             _ => format!(", {:.2} times as fast as one after the other", speed.one_by_one() / speed.seconds),
         };
         say(&format!(
@@ -123,6 +125,14 @@ fn same_data(a: &Config, b: &Config) -> bool {
 fn train_group(group: &[&Run], set: &Arc<TrainingSet>) -> Result<Speed> {
     let mut logs = group.iter().map(|run| run.begin()).collect::<Result<Vec<_>>>()?;
     let configs: Vec<Config> = group.iter().map(|run| run.planned.config.clone()).collect();
+    let mut alone = Alone {
+        config: configs[0].clone(),
+        set: Arc::clone(set),
+        trainer: None,
+        steps: 0,
+        seconds: 0.0,
+        diverged: false,
+    };
     let (ended, seconds, steps) = if let [config] = &configs[..] {
         // By a trainer, which knows every setting.
         let mut trainer = Trainer::with_set(config.clone(), Arc::clone(set))?;
@@ -132,7 +142,11 @@ fn train_group(group: &[&Run], set: &Arc<TrainingSet>) -> Result<Speed> {
     } else {
         let mut cohort = Cohort::new(configs.clone(), Arc::clone(set))?;
         let mut observers: Vec<&mut dyn Observer> = logs.iter_mut().map(|log| log as &mut dyn Observer).collect();
-        cohort.run(&mut observers)?;
+        // In turn, so that whatever else the machine does meets both.
+        while !cohort.is_done() {
+            cohort.advance(&mut observers)?;
+            alone.advance(ALONE_SHARE * cohort.seconds())?;
+        }
         let (seconds, steps) = (cohort.seconds(), cohort.steps());
         (cohort.into_runs(), seconds, steps)
     };
@@ -147,27 +161,44 @@ fn train_group(group: &[&Run], set: &Arc<TrainingSet>) -> Result<Speed> {
             }
         }
     }
-    let (alone_steps, alone_seconds) = match configs.len() {
-        1 => (0, 0.0),
-        _ => alone(configs[0].clone(), set, seconds)?,
-    };
     let threads = rayon::current_num_threads();
-    Ok(Speed { runs: group.len(), steps, seconds, alone_steps, alone_seconds, threads })
+    Ok(Speed { runs: group.len(), steps, seconds, alone_steps: alone.steps, alone_seconds: alone.seconds, threads })
 }
 
-/// Steps of a run alone, and the seconds that they took: a share of what its group took.
-fn alone(config: Config, set: &Arc<TrainingSet>, seconds: f64) -> Result<(u64, f64)> {
-    let (share, least, most) = ALONE;
-    let mut trainer = Trainer::with_set(config, Arc::clone(set))?;
-    // The first step touches its memory for the first time.
-    trainer.advance(&mut Silent)?;
-    let (from, start) = (trainer.state().step, trainer.state().seconds());
-    loop {
-        let (steps, took) = (trainer.state().step - from, trainer.state().seconds() - start);
-        if steps >= most || steps >= least && took >= share * seconds || trainer.is_done() {
-            return Ok((steps, took));
+/// A run of a group once more, alone: how fast its steps are.
+struct Alone {
+    config: Config,
+    set: Arc<TrainingSet>,
+    trainer: Option<Trainer>,
+    steps: u64,
+    seconds: f64,
+    diverged: bool,
+}
+
+impl Alone {
+    /// Makes some steps where fewer than these seconds have been spent on them; a run that comes to its end begins again.
+    /// One that diverges is timed up to there.
+    fn advance(&mut self, seconds: f64) -> Result {
+        if self.seconds >= seconds || self.diverged {
+            return Ok(());
         }
-        trainer.advance(&mut Silent)?;
+        if self.trainer.as_ref().is_none_or(Trainer::is_done) {
+            self.trainer = Some(Trainer::with_set(self.config.clone(), Arc::clone(&self.set))?);
+        }
+        let Some(trainer) = &mut self.trainer else { return Ok(()) };
+        let mut from = None;
+        for _ in 0..ALONE_STEPS {
+            if trainer.advance(&mut Silent).is_err() {
+                self.diverged = true;
+                break;
+            }
+            from.get_or_insert((trainer.state().step, trainer.state().seconds()));
+        }
+        if let Some((step, start)) = from {
+            self.steps += trainer.state().step - step;
+            self.seconds += trainer.state().seconds() - start;
+        }
+        Ok(())
     }
 }
 

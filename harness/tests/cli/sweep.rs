@@ -78,7 +78,7 @@ fn a_sweep_that_was_stopped_goes_on_with_what_is_missing() {
 fn a_run_that_diverges_is_told_and_the_others_are_trained() {
     let sae = Sae::new();
     let settings = "[model]\nd_hid = 8\noutput = 'identity'\n[optimizer]\nkind = 'sgd'\n[train]\nepochs = 2\n\
-                    [sweep.keys]\noptimizer.lr = [1e-3, 1e30]\n";
+                    [sweep.keys]\noptimizer.lr = [1e30, 1e-3]\n";
     sae.write("sweep.toml", settings.as_bytes());
     let found = sae.json("sweep --config sweep.toml --out out -q");
     assert_eq!((number(&found, "done"), number(&found, "failed")), (1.0, 1.0));
