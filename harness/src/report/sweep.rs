@@ -60,6 +60,9 @@ impl Tradeoff<'_> {
     }
 }
 
+/// Where a panel begins, its title, its ordinate and that of a run.
+type Panel = (f64, &'static str, &'static str, fn(&Point) -> f64);
+
 /// Reconstruction and sparsity against one setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Sensitivity<'a> {
@@ -79,7 +82,7 @@ impl Sensitivity<'_> {
         svg.text((78.0, 24.0), 15.0, Anchor::Start, "font-weight=\"bold\"", &title);
         let note = if self.means { "a point a run; lines join their means" } else { "a point a run" };
         svg.text((78.0 + 9.0 * title.chars().count() as f64 + 12.0, 24.0), 12.0, Anchor::Start, "", note);
-        let panels: [(f64, &str, &str, fn(&Point) -> f64); 2] = [
+        let panels: [Panel; 2] = [
             (78.0, "Reconstruction", "mean squared error", |p| p.mse),
             (538.0, "Sparsity", "mean activation ρ̂", |p| p.rho_hat),
         ];
