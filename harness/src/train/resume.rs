@@ -71,7 +71,7 @@ impl Trainer {
                 format!("the {d_in} x {d_hid} of the run: this cannot be forced"),
             ));
         }
-        let mut trainer = Self::build(config, set, Some(&checkpoint.weights))?;
+        let mut trainer = Self::build(config, set.into(), Some(&checkpoint.weights))?;
         trainer.step.set_state(&checkpoint.optimizer).map_err(|e| {
             Error::setting(
                 PLACE,
