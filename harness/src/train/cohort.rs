@@ -191,13 +191,13 @@ mod tests {
     use crate::train::metrics::{EpochMeasures, Measures};
     use crate::train::{Part, Silent};
 
-    /// Keeps everything but times.
+    /// Keeps everything but times, and but for the gradient's norm, which a trainer has computed now and then.
     #[derive(Debug, Default, PartialEq)]
     struct Log(Vec<Measures>, Vec<EpochMeasures>);
 
     impl Observer for Log {
         fn step(&mut self, measures: &Measures) -> Result {
-            self.0.push(Measures { samples_per_s: 0.0, ..measures.clone() });
+            self.0.push(Measures { samples_per_s: 0.0, gradient_norm: None, ..measures.clone() });
             Ok(())
         }
 
