@@ -144,8 +144,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::with_set`], and where the weights are of another shape.
-    pub fn from_weights(config: Config, set: TrainingSet, weights: &Parameters) -> Result<Self> {
-        Self::build(config, set, Some(weights))
+    pub fn from_weights(config: Config, set: impl Into<Arc<TrainingSet>>, weights: &Parameters) -> Result<Self> {
+        Self::build(config, set.into(), Some(weights))
     }
 
     /// A trainer before its first step, with `weights` or those that the settings name.
