@@ -340,7 +340,9 @@ mod tests {
         };
         assert_eq!(sorted(keys(0)), step);
         assert_eq!(sorted(keys(4)), step);
-        let with_validation = [&common[..], &["val_loss", "val_mse", "weight_decay"]].concat();
+        // Of an epoch only: the norm of the gradient, where it was taken.
+        let mut with_validation = [&common[..], &["gradient_norm", "val_loss", "val_mse", "weight_decay"]].concat();
+        with_validation.sort_unstable();
         assert_eq!(sorted(keys(2)), with_validation);
         assert!(text.lines().nth(2).unwrap().contains(r#""kind":"epoch""#));
         assert!(text.lines().next().unwrap().contains(r#""kind":"step""#));
