@@ -62,8 +62,37 @@ pub(crate) fn for_each_of(slots: usize, grid: Grid, unit: &(dyn Fn(&Turn) + Sync
     };
     if slots <= 1 {
         work(0);
-    } else if !team::run(&work) {
+    } else if team::run(&work) {
+        // The team has done it.
+    } else if Waiting::is_here() {
+        work(slot());
+    } else {
         fork(0..slots, &|_| work(slot()));
+    }
+}
+
+/// Where this thread waits for others, and meanwhile takes up what it finds: another call of the kernels, perhaps. That
+/// one runs on this thread alone, or calls would pile up on its stack without end; the others are busy anyway.
+struct Waiting;
+
+thread_local! {
+    static WAITING: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Waiting {
+    fn begin() -> Self {
+        WAITING.set(WAITING.get() + 1);
+        Self
+    }
+
+    fn is_here() -> bool {
+        WAITING.get() > 0
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.set(WAITING.get() - 1);
     }
 }
 
@@ -76,6 +105,7 @@ fn fork(slots: std::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
     if slots.len() <= 1 {
         return work(slots.start);
     }
+    let _waiting = Waiting::begin();
     let half = slots.start + slots.len() / 2;
     rayon::join(|| fork(slots.start..half, work), || fork(half..slots.end, work));
 }

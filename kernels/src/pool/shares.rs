@@ -35,56 +35,43 @@ impl Turn {
     }
 }
 
-/// Units still to be done.
+/// Units still to be done. Small, because products can nest on a thread's stack: who waits for others takes up work of
+/// other callers.
 pub(super) struct Shares {
-    shares: [Share; Self::MOST],
+    grid: Grid,
+    by_cols: bool,
     used: usize,
+    shares: [Share; Self::MOST],
 }
 
-/// A block of the grid, row after row.
-#[repr(align(64))]
-struct Share {
-    /// `from << 32 | to`: those still to be done.
-    left: AtomicU64,
-    first_row: usize,
-    first_col: usize,
-    cols: usize,
-}
+/// A block of the grid, row after row: `from << 32 | to`, those still to be done.
+struct Share(AtomicU64);
 
 impl Shares {
     /// More threads than this share shares.
     const MOST: usize = 32;
 
     pub(super) fn new(slots: usize, grid: Grid) -> Self {
-        let Grid { rows, cols, last } = grid;
         let used = slots.clamp(1, Self::MOST);
-        let by_rows = rows >= 4 * used && cols < 2 * used;
-        let by_cols = !by_rows && cols >= used;
-        let cut = |i: usize| match () {
-            () if i == used => {
-                if by_cols {
-                    cols
-                } else {
-                    rows
-                }
-            }
-            () if by_cols => ((((cols - 1) as f64 + last) * i as f64 / used as f64).round() as usize).min(cols),
-            () => rows * i / used,
-        };
-        let share = |i: usize| {
-            if i >= used {
-                return Share { left: AtomicU64::new(0), first_row: 0, first_col: 0, cols: 1 };
-            }
-            let (from, to) = (cut(i), cut(i + 1));
-            let (height, width) = if by_cols { (rows, to - from) } else { (to - from, cols) };
-            Share {
-                left: AtomicU64::new((height * width) as u64),
-                first_row: if by_cols { 0 } else { from },
-                first_col: if by_cols { from } else { 0 },
-                cols: width.max(1),
-            }
-        };
-        Self { shares: std::array::from_fn(share), used }
+        let by_rows = grid.rows >= 4 * used && grid.cols < 2 * used;
+        let by_cols = !by_rows && grid.cols >= used;
+        let shares = Self { grid, by_cols, used, shares: [const { Share(AtomicU64::new(0)) }; Self::MOST] };
+        for (number, share) in shares.shares.iter().enumerate().take(used) {
+            let (from, to) = (shares.cut(number), shares.cut(number + 1));
+            let units = (to - from) * if by_cols { grid.rows } else { grid.cols };
+            share.0.store(units as u64, Ordering::Relaxed);
+        }
+        shares
+    }
+
+    /// Where share `i` begins: its first column or its first row.
+    fn cut(&self, i: usize) -> usize {
+        let Self { grid: Grid { rows, cols, last }, by_cols, used, .. } = *self;
+        match by_cols {
+            true if i == used => cols,
+            true => ((((cols - 1) as f64 + last) * i as f64 / used as f64).round() as usize).min(cols),
+            false => rows * i / used,
+        }
     }
 
     /// A unit of the slot's own share from the front, or of another one from the back.
@@ -94,7 +81,11 @@ impl Shares {
             Some(index) => (own, index),
             None => (1..self.used).map(|i| (own + i) % self.used).find_map(|i| Some((i, self.shares[i].back()?)))?,
         };
-        let Share { first_row, first_col, cols, .. } = self.shares[share];
+        let from = self.cut(share);
+        let (first_row, first_col, cols) = match self.by_cols {
+            true => (0, from, self.cut(share + 1) - from),
+            false => (from, 0, self.grid.cols),
+        };
         Some(Turn { slot, row: first_row + index / cols, col: first_col + index % cols, first_col, cols })
     }
 }
@@ -102,13 +93,13 @@ impl Shares {
 impl Share {
     fn front(&self) -> Option<usize> {
         let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both + (1 << 32));
-        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
         Some((before >> 32) as usize)
     }
 
     fn back(&self) -> Option<usize> {
         let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both - 1);
-        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
         Some((before & u64::from(u32::MAX)) as usize - 1)
     }
 }

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use super::Waiting;
+
 /// Work, given the slot.
 pub(super) type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -65,7 +67,7 @@ fn spins(slots: usize) -> u32 {
 
 /// Runs `body` with a team of `slots` threads, itself one of them.
 pub(super) fn lead<R: Send>(slots: usize, body: impl FnOnce() -> R + Send) -> R {
-    if slots <= 1 || !LED.get().is_null() {
+    if slots <= 1 || !LED.get().is_null() || Waiting::is_here() {
         return body();
     }
     let team = Team {
@@ -80,6 +82,7 @@ pub(super) fn lead<R: Send>(slots: usize, body: impl FnOnce() -> R + Send) -> R 
         let _end = Leading::begin(&team);
         body()
     };
+    let _waiting = Waiting::begin();
     rayon::join(led, || super::fork(1..slots, &|_| team.help())).0
 }
 
