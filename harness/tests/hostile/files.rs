@@ -418,7 +418,7 @@ fn models() -> Vec<File> {
             "model",
             "map",
             cfg("\"kind\": \"none\"", "\"kind\": \"minmax\", \"min\": [0], \"max\": [1]"),
-            "rows of another length",
+            "rows of 2 columns, expected 1",
         ),
         file("model", "no-map", cfg("\"kind\": \"none\"", "\"kind\": \"nothing\""), "sae.preprocessing"),
         file("model", "tensor", header("b_enc", "b_end"), "b_end"),
