@@ -8,7 +8,7 @@ use crate::epilogue::{
 use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
-use crate::gemm::{Epilogue, Product, Scratch};
+use crate::gemm::{Epilogue, Product, Scratch, group};
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::ops::check::Dims;
@@ -16,7 +16,7 @@ use crate::ops::{
     Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Result, UpdateMatrix, UpdateVector,
     WeightGrad, check,
 };
-use crate::view::MatRef;
+use crate::view::{MatMut, MatRef};
 
 /// Products whose bias, activation, loss, gradient or optimiser step happens in the tile, before it is stored.
 ///
@@ -68,10 +68,19 @@ impl Fused {
         views.into_iter().try_for_each(|(name, view)| view.map_or(Ok(()), |view| self.fits(name, view.layout())))
     }
 
+    fn read(&self, view: MatRef<'_>) -> Raw {
+        Raw::read(view).padded_to(self.tier.panel)
+    }
+
+    fn write(&self, view: &mut MatMut<'_>) -> Raw {
+        Raw::write(view).padded_to(self.tier.panel)
+    }
+
     /// # Safety
     /// As [`Product::run`].
     unsafe fn product(&mut self, form: Form, dims: Dims, a: Raw, b: Raw, start: Option<Raw>, epilogue: &dyn Epilogue) {
-        let product = Product { tier: self.tier, form, dims, a, b, start, epilogue };
+        let group = group(self.tier, form, dims);
+        let product = Product { tier: self.tier, form, dims, a, b, start, group, epilogue };
         // SAFETY: the caller's.
         unsafe { product.run(&mut self.scratch) }
     }
@@ -101,11 +110,11 @@ impl Backend for Fused {
         }
         self.fits("b", op.b.layout())?;
         self.fits("c", op.c.layout())?;
-        let c = Raw::write(&mut op.c);
+        let c = self.write(&mut op.c);
         let start = op.accumulate.then_some(c);
         on_isa(self.tier.isa, StoreTile { c }, |epilogue| {
             // SAFETY: the door has checked every shape and panel; `c` is borrowed mutably.
-            unsafe { self.product(op.form, dims, Raw::read(op.a), Raw::read(op.b), start, epilogue) }
+            unsafe { self.product(op.form, dims, self.read(op.a), self.read(op.b), start, epilogue) }
         });
         Ok(())
     }
@@ -115,11 +124,11 @@ impl Backend for Fused {
         self.fits("w", op.w.layout())?;
         self.fits("h", op.h.layout())?;
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
-        let h = Raw::write(&mut op.h);
+        let h = self.write(&mut op.h);
         let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h, sums };
         on_isa(self.tier.isa, tile, |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
-            unsafe { self.product(Form::Nn, dims, Raw::read(op.x), Raw::read(op.w), None, epilogue) }
+            unsafe { self.product(Form::Nn, dims, self.read(op.x), self.read(op.w), None, epilogue) }
         });
         if let Some(out) = op.col_sums {
             self.sums.columns_into(out);
@@ -141,15 +150,15 @@ impl Backend for Fused {
             activation: op.activation,
             loss: op.loss,
             scale: op.scale,
-            target: Raw::read(op.target),
-            delta: Raw::write(&mut op.delta),
-            x_hat: op.x_hat.as_mut().map(Raw::write),
+            target: self.read(op.target),
+            delta: self.write(&mut op.delta),
+            x_hat: op.x_hat.as_mut().map(|x_hat| self.write(x_hat)),
             grad_sums: self.sums.partials(dims),
             loss_sums: self.loss.partials(dims),
         };
         on_isa(self.tier.isa, tile, |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
-            unsafe { self.product(Form::Nn, dims, Raw::read(op.h), Raw::read(op.w), None, epilogue) }
+            unsafe { self.product(Form::Nn, dims, self.read(op.h), self.read(op.w), None, epilogue) }
         });
         finish_decode(&self.sums, &self.loss, op.loss, op.bias_grad, op.loss_sum);
         Ok(())
@@ -163,15 +172,15 @@ impl Backend for Fused {
         let tile = HiddenTile {
             n: dims.n,
             activation: op.activation,
-            h: Raw::read(op.h),
+            h: self.read(op.h),
             row_term: op.row_term,
             l1: op.l1,
-            delta_hid: Raw::write(&mut op.delta_hid),
+            delta_hid: self.write(&mut op.delta_hid),
             sums: op.bias_grad.is_some().then(|| self.sums.partials(dims)),
         };
         on_isa(self.tier.isa, tile, |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
-            unsafe { self.product(Form::Nn, dims, Raw::read(op.delta_out), Raw::read(op.w_t), None, epilogue) }
+            unsafe { self.product(Form::Nn, dims, self.read(op.delta_out), self.read(op.w_t), None, epilogue) }
         });
         if let Some(out) = op.bias_grad {
             self.sums.columns_into(out);
@@ -183,11 +192,11 @@ impl Backend for Fused {
         let dims = check::weight_grad(&op)?;
         self.fits("a", op.a.layout())?;
         self.fits("delta", op.delta.layout())?;
-        let (a, b) = (Raw::read(op.a), Raw::read(op.delta));
+        let (a, b) = (self.read(op.a), self.read(op.delta));
         match op.sink {
             GradSink::Store(mut grad) => {
                 self.fits("grad", grad.layout())?;
-                on_isa(self.tier.isa, StoreTile { c: Raw::write(&mut grad) }, |epilogue| {
+                on_isa(self.tier.isa, StoreTile { c: self.write(&mut grad) }, |epilogue| {
                     // SAFETY: the door has checked every shape and panel; `grad` is borrowed mutably.
                     unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
                 });
@@ -195,7 +204,9 @@ impl Backend for Fused {
             GradSink::Update(mut update) => {
                 self.fits_update(&update)?;
                 let by = fill(std::mem::take(&mut self.by), update.hyper);
-                on_isa(self.tier.isa, update_tile(&mut update, &by, dims, self.tier.panel), |epilogue| {
+                let group = group(self.tier, Form::Tn, dims);
+                let tile = update_tile(&mut update, &by, dims, group, Some(self.tier.panel));
+                on_isa(self.tier.isa, tile, |epilogue| {
                     // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
                     unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
                 });
@@ -210,8 +221,8 @@ impl Backend for Fused {
         self.fits("grad", grad.layout())?;
         self.fits_update(&update)?;
         let by = fill(std::mem::take(&mut self.by), update.hyper);
-        let (z, panel) = (Raw::read(grad), self.tier.panel);
-        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, panel), |epilogue| {
+        let (z, panel) = (self.read(grad), self.tier.panel);
+        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, panel, Some(panel)), |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
             unsafe { pass(dims, z, [panel, panel], epilogue) }
         });
@@ -239,23 +250,25 @@ pub(super) fn fill(mut by: Vec<Coefficients<f32>>, hypers: &[Hyper]) -> Vec<Coef
     by
 }
 
-/// The epilogue of an update whose operands passed the door.
+/// The epilogue of an update whose operands passed the door; of a product whose panels are `panel` wide, where there is one.
 pub(super) fn update_tile<'a>(
     update: &mut UpdateMatrix<'_>,
     by: &'a [Coefficients<f32>],
     dims: Dims,
     group: usize,
+    panel: Option<usize>,
 ) -> UpdateTile<'a> {
     let rules = || update.hyper.iter().map(|hyper| hyper.rule);
     let (keeps_m, keeps_v) = (rules().any(|rule| rule.keeps_m()), rules().any(|rule| rule.keeps_v()));
+    let raw = |view: &mut MatMut<'_>| panel.into_iter().fold(Raw::write(view), Raw::padded_to);
     UpdateTile {
         by,
         m: dims.m,
         group,
-        w: Raw::write(&mut update.w),
-        w_t: update.w_t.as_mut().map(Raw::write),
-        first: update.m.as_mut().filter(|_| keeps_m).map(Raw::write),
-        second: update.v.as_mut().filter(|_| keeps_v).map(Raw::write),
+        w: raw(&mut update.w),
+        w_t: update.w_t.as_mut().map(raw),
+        first: update.m.as_mut().filter(|_| keeps_m).map(raw),
+        second: update.v.as_mut().filter(|_| keeps_v).map(raw),
     }
 }
 

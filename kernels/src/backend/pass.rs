@@ -22,7 +22,8 @@ pub(super) unsafe fn pass(dims: Dims, z: Raw, [quantum, width]: [usize; 2], epil
         let (problem, chunk) = (rest / chunks, rest % chunks);
         let (row, col) = (chunk * quantum, strip * width);
         let (rows, cols) = (quantum.min(m - row), width.min(n - col));
-        let tile = Finished { z: z.at(problem, row, col), z_stride: z.row_stride(), problem, row, col, rows, cols };
+        let (z_stride, z) = (z.row_stride(), z.at(problem, row, col));
+        let tile = Finished { z, z_stride, z_padded: false, problem, row, col, rows, cols };
         // SAFETY: the tile lies inside the result; units are disjoint.
         unsafe { epilogue.tile(&tile) };
     });

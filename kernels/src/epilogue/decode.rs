@@ -1,6 +1,6 @@
 //! `x_hat = g(z + bias)`, the loss, `delta = scale·dloss/dz` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::math::vector as math;
@@ -24,13 +24,18 @@ pub(crate) struct DecodeTile<'a> {
 impl TileOp for DecodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
+        let padded = self.target.is_padded();
         match self.loss {
             Loss::Squared => with_nonlinearity!(self.activation, F => {
-                // SAFETY: the caller's.
-                side_by_side!(simd, tile.cols, unsafe { self.rows::<_, SquaredError<F>>(simd, tile) })
+                side_by_side!(simd, tile, padded, WHOLE => {
+                    // SAFETY: the caller's.
+                    unsafe { self.rows::<_, SquaredError<F>, WHOLE>(simd, tile) }
+                })
             }),
-            // SAFETY: the caller's; the door has checked that the activation is the sigmoid.
-            Loss::Bce => side_by_side!(simd, tile.cols, unsafe { self.rows::<_, CrossEntropy>(simd, tile) }),
+            Loss::Bce => side_by_side!(simd, tile, padded, WHOLE => {
+                // SAFETY: the caller's; the door has checked that the activation is the sigmoid.
+                unsafe { self.rows::<_, CrossEntropy, WHOLE>(simd, tile) }
+            }),
         }
     }
 
@@ -72,7 +77,7 @@ impl Element for CrossEntropy {
 
 impl DecodeTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, E: Element>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, E: Element, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
         let &Finished { problem, row, col, .. } = tile;
         let bias = self.bias.as_ptr().wrapping_add(problem * self.n + col);
         let target = self.target.at(problem, row, col).cast_const();
@@ -82,7 +87,7 @@ impl DecodeTile<'_> {
         let loss_sums = self.loss_sums.at(problem, row, col);
         let fresh = row % REDUCE_ROWS == 0;
         let scale = simd.splat(self.scale);
-        for c in (0..tile.cols).step_by(S::LANES) {
+        for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside every operand.
             unsafe {
@@ -92,9 +97,10 @@ impl DecodeTile<'_> {
                     grad = load_n(simd, grad_sums.add(c), n);
                     loss = load_n(simd, loss_sums.add(c), n);
                 }
+                let room = tile.room(S::LANES, n);
                 for r in 0..tile.rows {
-                    let z = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), bias);
-                    let x = load_n(simd, target.add(r * self.target.row_stride() + c), n);
+                    let z = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), bias);
+                    let x = load_whole::<S, WHOLE>(simd, target.add(r * self.target.row_stride() + c), n);
                     let (y, total, slope) = E::element(simd, z, x, loss);
                     loss = total;
                     let d = simd.mul(scale, slope);

@@ -1,6 +1,6 @@
 //! `h = f(z + bias)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::Activation;
@@ -20,9 +20,9 @@ impl TileOp for EncodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         with_nonlinearity!(self.activation, F => {
-            side_by_side!(simd, tile.cols, {
+            side_by_side!(simd, tile, true, WHOLE => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<_, F>(simd, tile) }
+                unsafe { self.rows::<_, F, WHOLE>(simd, tile) }
             })
         })
     }
@@ -35,12 +35,12 @@ impl TileOp for EncodeTile<'_> {
 
 impl EncodeTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Nonlinearity>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
         let bias = self.bias.as_ptr().wrapping_add(tile.problem * self.n + tile.col);
         let h = self.h.at(tile.problem, tile.row, tile.col);
         let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
         let fresh = tile.row.is_multiple_of(REDUCE_ROWS);
-        for c in (0..tile.cols).step_by(S::LANES) {
+        for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.
             unsafe {
@@ -49,8 +49,9 @@ impl EncodeTile<'_> {
                     Some(sums) if !fresh => load_n(simd, sums.add(c), n),
                     _ => simd.splat(0.0),
                 };
+                let room = tile.room(S::LANES, n);
                 for r in 0..tile.rows {
-                    let z = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), bias);
+                    let z = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), bias);
                     let y = F::forward(simd, z);
                     store_n(simd, h.add(r * self.h.row_stride() + c), y, n);
                     sum = simd.add(sum, y);

@@ -1,6 +1,6 @@
 //! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, load_n, side_by_side, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::{Activation, REDUCE_ROWS};
@@ -21,9 +21,9 @@ impl TileOp for HiddenTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         with_nonlinearity!(self.activation, F => {
-            side_by_side!(simd, tile.cols, {
+            side_by_side!(simd, tile, self.h.is_padded(), WHOLE => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<_, F>(simd, tile) }
+                unsafe { self.rows::<_, F, WHOLE>(simd, tile) }
             })
         })
     }
@@ -37,7 +37,7 @@ impl TileOp for HiddenTile<'_> {
 
 impl HiddenTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Nonlinearity>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
         let &Finished { problem, row, col, .. } = tile;
         let h = self.h.at(problem, row, col).cast_const();
         let delta = self.delta_hid.at(problem, row, col);
@@ -46,7 +46,7 @@ impl HiddenTile<'_> {
         let fresh = row % REDUCE_ROWS == 0;
         let l1 = self.l1.map_or(0.0, |l1| l1[problem]);
         let zero = simd.splat(0.0);
-        for c in (0..tile.cols).step_by(S::LANES) {
+        for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside every operand.
             unsafe {
@@ -58,9 +58,10 @@ impl HiddenTile<'_> {
                     Some(sums) if !fresh => load_n(simd, sums.add(c), n),
                     _ => zero,
                 };
+                let room = tile.room(S::LANES, n);
                 for r in 0..tile.rows {
-                    let y = load_n(simd, h.add(r * self.h.row_stride() + c), n);
-                    let mut d = simd.add(load_n(simd, tile.z.add(r * tile.z_stride + c), n), term);
+                    let y = load_whole::<S, WHOLE>(simd, h.add(r * self.h.row_stride() + c), n);
+                    let mut d = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), term);
                     if l1 != 0.0 {
                         // Neither above nor below 0: 0, or NaN.
                         let level = simd.mul(y, zero);

@@ -122,6 +122,22 @@ pub(crate) unsafe fn store_n<S: Simd>(simd: S, p: *mut f32, v: S::F, n: usize) {
     unsafe { if n == S::LANES { simd.store(p, v) } else { simd.store_partial(p, v, n) } }
 }
 
+/// Where the vectors of `cols` columns start: one holds them all where it is read whole.
+#[inline(always)]
+pub(crate) fn columns<S: Simd, const WHOLE: bool>(cols: usize) -> impl Iterator<Item = usize> {
+    (0..if WHOLE { 1 } else { cols }).step_by(S::LANES)
+}
+
+/// A vector of a matrix: all of it, or the first `n` lanes.
+///
+/// # Safety
+/// As many elements are readable.
+#[inline(always)]
+pub(crate) unsafe fn load_whole<S: Simd, const WHOLE: bool>(simd: S, p: *const f32, n: usize) -> S::F {
+    // SAFETY: the caller's.
+    unsafe { if WHOLE { simd.load(p) } else { load_n(simd, p, n) } }
+}
+
 /// A nonlinearity and its derivative, taken from its own result.
 pub(crate) trait Nonlinearity {
     fn forward<S: Simd>(simd: S, z: S::F) -> S::F;
@@ -190,22 +206,24 @@ impl Nonlinearity for Identity {
     }
 }
 
-/// Runs `$body`, which is generic over the type of the token `$simd`, on several vectors at once where `$cols` columns are
-/// that many: the chains of operations are long, and neighbours fill each other's waits.
+/// Runs `$body`, which is generic over the type of the token `$simd`, on as many vectors at once as the tile is wide: the chains
+/// of operations are long, and neighbours fill each other's waits. `$whole` says in it whether matrices are read in
+/// whole vectors: where the columns fill them, or the matrices are `$padded`. Padding is never written.
 macro_rules! side_by_side {
-    ($simd:ident, $cols:expr, $body:expr) => {
-        match $cols / S::LANES {
-            4 if $cols == 4 * S::LANES => {
-                let $simd = $crate::simd::Side::<S, 4>($simd);
-                $body
-            }
-            2 if $cols == 2 * S::LANES => {
-                let $simd = $crate::simd::Side::<S, 2>($simd);
-                $body
-            }
-            _ => $body,
+    ($simd:ident, $tile:expr, $padded:expr, $whole:ident => $body:expr) => {
+        match $tile.whole_vectors(S::LANES, $padded) {
+            Some(4) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 4>($simd), $body),
+            Some(3) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 3>($simd), $body),
+            Some(2) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 2>($simd), $body),
+            Some(_) => side_by_side!(@ $whole = true, $simd = $simd, $body),
+            None => side_by_side!(@ $whole = false, $simd = $simd, $body),
         }
     };
+    (@ $whole:ident = $is:literal, $simd:ident = $side:expr, $body:expr) => {{
+        const $whole: bool = $is;
+        let $simd = $side;
+        $body
+    }};
 }
 pub(crate) use side_by_side;
 

@@ -19,7 +19,7 @@ impl TileOp for StoreTile {
                 let n = S::LANES.min(tile.cols - c);
                 // SAFETY: `n` columns of this tile from `c` are inside the result.
                 unsafe {
-                    let z = load_n(simd, tile.z.add(r * tile.z_stride + c), n);
+                    let z = load_n(simd, tile.z.add(r * tile.z_stride + c), tile.room(S::LANES, n));
                     store_n(simd, out.add(r * self.c.row_stride() + c), z, n);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{TileOp, load_n, side_by_side, store_n, vectorize_on};
+use super::{TileOp, columns, load_whole, side_by_side, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::isa::Isa;
@@ -193,18 +193,18 @@ struct Row {
 }
 
 /// # Safety
-/// `len` elements are readable and (all but `g`) writable behind each address that the formula uses.
+/// `len` elements, or a whole vector, are readable and (all but `g`) writable behind each address that the formula uses.
 #[inline(always)]
-unsafe fn row<S: Simd, F: Formula>(by: &By<S>, at: Row, len: usize) {
+unsafe fn row<S: Simd, F: Formula, const WHOLE: bool>(by: &By<S>, at: Row, len: usize) {
     let s = by.simd;
-    for c in (0..len).step_by(S::LANES) {
+    for c in columns::<S, WHOLE>(len) {
         let n = S::LANES.min(len - c);
         // SAFETY: the caller's.
         unsafe {
-            let g = load_n(s, at.g.add(c), n);
-            let w = load_n(s, at.w.add(c), n);
-            let m = if F::FIRST { load_n(s, at.m.add(c), n) } else { s.splat(0.0) };
-            let v = if F::SECOND { load_n(s, at.v.add(c), n) } else { s.splat(0.0) };
+            let g = load_whole::<S, WHOLE>(s, at.g.add(c), n);
+            let w = load_whole::<S, WHOLE>(s, at.w.add(c), n);
+            let m = if F::FIRST { load_whole::<S, WHOLE>(s, at.m.add(c), n) } else { s.splat(0.0) };
+            let v = if F::SECOND { load_whole::<S, WHOLE>(s, at.v.add(c), n) } else { s.splat(0.0) };
             let (w, m, v) = F::step(by, g, w, m, v);
             store_n(s, at.w.add(c), w, n);
             if F::FIRST {
@@ -221,10 +221,10 @@ impl TileOp for UpdateTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         let numbers = &self.by[tile.problem];
-        side_by_side!(simd, tile.cols, {
+        side_by_side!(simd, tile, self.is_padded(), WHOLE => {
             let by = By::new(simd, numbers);
             // SAFETY: the caller's.
-            with_formula!(numbers, F => unsafe { self.rows::<_, F>(&by, tile) });
+            with_formula!(numbers, F => unsafe { self.rows::<_, F, WHOLE>(&by, tile) });
         });
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
@@ -251,7 +251,12 @@ impl TileOp for UpdateTile<'_> {
 
 impl UpdateTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Formula>(&self, by: &By<S>, tile: &Finished) {
+    fn is_padded(&self) -> bool {
+        [Some(self.w), self.first, self.second].into_iter().flatten().all(|matrix| matrix.is_padded())
+    }
+
+    #[inline(always)]
+    unsafe fn rows<S: Simd, F: Formula, const WHOLE: bool>(&self, by: &By<S>, tile: &Finished) {
         let at = |matrix: Option<Raw>, r: usize| {
             matrix.map_or(std::ptr::null_mut(), |matrix| {
                 matrix.at(tile.problem, tile.row, tile.col).wrapping_add(r * matrix.row_stride())
@@ -261,7 +266,7 @@ impl UpdateTile<'_> {
             let g = tile.z.wrapping_add(r * tile.z_stride);
             let here = Row { g, w: at(Some(self.w), r), m: at(self.first, r), v: at(self.second, r) };
             // SAFETY: the tile is inside every matrix; the door has checked that the rule's state is there.
-            unsafe { row::<S, F>(by, here, tile.cols) };
+            unsafe { row::<S, F, WHOLE>(by, here, tile.cols) };
         }
     }
 
@@ -307,7 +312,7 @@ impl Task for UpdateSlice<'_> {
     fn run<S: Simd>(self, simd: S) {
         let by = By::new(simd, self.by);
         // SAFETY: whoever made this task has the vectors.
-        with_formula!(self.by, F => unsafe { row::<S, F>(&by, self.at, self.len) });
+        with_formula!(self.by, F => unsafe { row::<S, F, false>(&by, self.at, self.len) });
     }
 }
 

@@ -17,16 +17,18 @@
 pub(crate) mod cache;
 mod kernel;
 mod pack;
+mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
 
 use crate::matrix::AlignedVec;
+use crate::ops::Form;
 use crate::ops::check::Dims;
-use crate::ops::{Form, REDUCE_ROWS};
 use crate::pool::{self, Grid, Turn};
-use cache::CacheSizes;
 pub(crate) use kernel::Ahead;
 use kernel::{TileArgs, UNROLL};
+use plan::Plan;
+pub(crate) use plan::group;
 use raw::Raw;
 use tier::Tier;
 
@@ -37,11 +39,28 @@ pub(crate) struct Finished {
     pub(crate) z: *const f32,
     /// Elements between its rows.
     pub(crate) z_stride: usize,
+    /// Whether a row may be read to the end of its last vector.
+    pub(crate) z_padded: bool,
     pub(crate) problem: usize,
     pub(crate) row: usize,
     pub(crate) col: usize,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
+}
+
+impl Finished {
+    /// How many of a row's `n` columns at most `lanes` may be read together.
+    #[inline(always)]
+    pub(crate) fn room(&self, lanes: usize, n: usize) -> usize {
+        if self.z_padded { lanes } else { n }
+    }
+
+    /// How many vectors of `lanes` hold a row, where whole ones may be read: where the columns fill them, or what the epilogue
+    /// reads is `padded`.
+    #[inline(always)]
+    pub(crate) fn whole_vectors(&self, lanes: usize, padded: bool) -> Option<usize> {
+        (self.cols.is_multiple_of(lanes) || self.z_padded && padded).then_some(self.cols.div_ceil(lanes))
+    }
 }
 
 /// What follows a product.
@@ -66,6 +85,8 @@ pub(crate) struct Product<'a> {
     pub(crate) b: Raw,
     /// What the chains start from, instead of zero.
     pub(crate) start: Option<Raw>,
+    /// Rows that stay together: see [`group`].
+    pub(crate) group: usize,
     pub(crate) epilogue: &'a dyn Epilogue,
 }
 
@@ -83,70 +104,6 @@ pub(crate) struct Scratch {
 fn grow(buffer: &mut AlignedVec<f32>, len: usize) {
     if buffer.len() < len {
         *buffer = AlignedVec::zeros(len);
-    }
-}
-
-/// How a product is cut: k into runs, rows into chunks, columns into panels. One unit of work is a chunk of rows of one
-/// panel over one run of k.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    /// Rows are cut at multiples of this only.
-    quantum: usize,
-    /// Rows of a chunk.
-    rows: usize,
-    chunks: usize,
-    panels: usize,
-    /// Steps of one run.
-    kc: usize,
-    /// Whether `b` is copied into panels, run by run.
-    pack_b: bool,
-    slots: usize,
-}
-
-/// Multiply-adds below which a product stays on the thread it is on: about ten microseconds of work.
-const SPLIT_WORK: usize = 1 << 20;
-/// Multiply-adds of the smallest unit.
-const UNIT_WORK: usize = 1 << 18;
-/// Units a thread should find, so that the last ones fill the gaps.
-const UNITS_PER_THREAD: usize = 16;
-
-impl Plan {
-    fn new(product: &Product<'_>) -> Self {
-        let Dims { batch, m, n, k } = product.dims;
-        let tier = product.tier;
-        let quantum = match product.form {
-            Form::Nn => REDUCE_ROWS,
-            Form::Tn => tier.panel,
-        };
-        let panels = n.div_ceil(tier.panel);
-        let work = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k);
-        let slots = if work < SPLIT_WORK { 1 } else { pool::threads() };
-        // A row-major b is read with its own stride where each row is used a few times only.
-        let pack_b = product.b.is_row_major() && (m > 4 * REDUCE_ROWS || n % tier.lanes != 0);
-
-        // A run of one panel of b fills a quarter of the second-level cache.
-        let cache = CacheSizes::detect();
-        let (l2, l3) = (cache.l2 / size_of::<f32>(), cache.l3 / size_of::<f32>());
-        let kc_max = (l2 / 4 / tier.panel).max(256);
-        let runs = k.div_ceil(kc_max).max(1);
-        let run = if product.form == Form::Nn { product.a.run() } else { 1 };
-        let kc = match k.div_ceil(runs) {
-            even if run == usize::MAX => even,
-            even => even.next_multiple_of(run),
-        };
-
-        // Either a chunk of a stays in the second-level cache while b passes by from the third, or, where b is too
-        // large for that, a panel of b stays there and a larger chunk of a passes by.
-        let b_passes = !pack_b && kc.saturating_mul(n) <= l3 / 4;
-        let resident = if b_passes { l2 / 3 } else { l3 / 8 };
-        let resident_rows = (resident / kc.max(1)).max(quantum);
-        let strips = panels.saturating_mul(batch).max(1);
-        let wanted = if slots == 1 { 1 } else { (slots * UNITS_PER_THREAD).div_ceil(strips) };
-        let affordable = (m.saturating_mul(tier.panel).saturating_mul(kc) / UNIT_WORK).max(1);
-        let groups = m.div_ceil(quantum).max(1);
-        let chunks = wanted.min(affordable).max(m.div_ceil(resident_rows)).clamp(1, groups);
-        let rows = groups.div_ceil(chunks) * quantum;
-        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), panels, kc, pack_b, slots }
     }
 }
 
@@ -180,16 +137,16 @@ impl Product<'_> {
         if scratch.slots.len() < plan.slots {
             scratch.slots.resize_with(plan.slots, AlignedVec::default);
         }
-        let slot_len = if plan.pack_b { plan.kc.min(k) * panel } else { 0 };
+        let slot_len = if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 };
         scratch.slots.iter_mut().take(plan.slots).for_each(|slot| grow(slot, slot_len));
-        let one = plan.panels * panel * m;
+        let one = n.next_multiple_of(panel) * m;
         grow(&mut scratch.waiting, if plan.kc < k { batch * one } else { 0 });
         let waiting = Raw::panels(scratch.waiting.as_mut_ptr(), m, panel, one);
         let slots = &Slots(scratch.slots.as_mut_ptr());
 
         let (this, plan) = (&self, &plan);
-        let last = self.tier.strip(n - (plan.panels - 1) * panel).1 as f64 / panel as f64;
-        let grid = Grid { rows: batch * plan.chunks, cols: plan.panels, last };
+        let last = self.tier.strip(n - (plan.strips - 1) * plan.strip).1 as f64 / plan.strip as f64;
+        let grid = Grid { rows: batch * plan.chunks, cols: plan.strips, last };
         let mut k0 = 0;
         loop {
             let steps = plan.kc.min(k - k0);
@@ -199,7 +156,7 @@ impl Product<'_> {
                 // the caller's.
                 unsafe {
                     let packed = slots.get(turn.slot);
-                    let unit = Unit { problem, chunk, panel: turn.col, turn, k0, steps, packed, waiting };
+                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, packed, waiting };
                     this.unit(plan, &unit);
                 }
             });
@@ -211,13 +168,13 @@ impl Product<'_> {
     }
 
     /// The strip of `b` that this thread will probably want next, where it is in one piece.
-    fn next_b(&self, unit: &Unit<'_>) -> Strip {
-        let panel = unit.turn.next_col();
+    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Strip {
+        let strip = unit.turn.next_col();
         let width = self.tier.panel;
-        if self.b.row_stride() != width || panel == unit.panel {
+        if self.b.row_stride() != width || strip == unit.strip {
             return Strip::NONE;
         }
-        Strip { at: self.b.at(unit.problem, unit.k0, panel * width), left: unit.steps * width }
+        Strip { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
     }
 
     /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
@@ -240,11 +197,13 @@ impl Product<'_> {
         let Dims { m, n, k, .. } = self.dims;
         let &Unit { problem, k0, steps, packed, waiting, .. } = unit;
         let tier = self.tier;
-        let col = unit.panel * tier.panel;
-        let cols = tier.panel.min(n - col);
+        let col = unit.strip * plan.strip;
+        let cols = plan.strip.min(n - col);
         let (kernels, width) = tier.strip(cols);
         let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
         let (first, last) = (k0 == 0, k0 + steps == k);
+        // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
+        let z_padded = width >= tier.lanes;
         let mut tile = TileBuffer([0.0; TILE_LEN]);
         let (b, b_stride) = if plan.pack_b {
             // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
@@ -253,7 +212,7 @@ impl Product<'_> {
         } else {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
-        let (mut next_b, mut next_a) = (self.next_b(unit), self.next_a(plan, unit));
+        let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
         let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
         let mut args = TileArgs {
             a: std::ptr::null(),
@@ -313,7 +272,8 @@ impl Product<'_> {
                 unsafe { call(&args) };
                 if last {
                     let rows = kernel.rows;
-                    let done = Finished { z: tile.0.as_ptr(), z_stride: width, problem, row, col, rows, cols };
+                    let z = tile.0.as_ptr();
+                    let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
                     // SAFETY: the tile lies inside the result and belongs to this unit.
                     unsafe { self.epilogue.tile(&done) };
                 }
@@ -349,7 +309,7 @@ impl Strip {
 /// A chunk of rows of one panel of one problem, over one run of k.
 struct Unit<'a> {
     problem: usize,
-    panel: usize,
+    strip: usize,
     chunk: usize,
     turn: &'a Turn,
     k0: usize,

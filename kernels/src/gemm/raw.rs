@@ -14,6 +14,8 @@ pub(crate) struct Raw {
     /// log2 of the panel width where it is a power of two (63 for row-major: every column is in panel 0).
     shift: u32,
     batch_stride: usize,
+    /// Whether columns behind the last may be read, to the end of a vector.
+    padded: bool,
 }
 
 // SAFETY: an address may go anywhere; each access through it is unsafe and has its own reason.
@@ -37,6 +39,7 @@ impl Raw {
             panel: layout.panel(),
             shift,
             batch_stride: layout.batch_stride(),
+            padded: false,
         }
     }
 
@@ -55,6 +58,17 @@ impl Raw {
     pub(crate) fn panels(ptr: *mut f32, rows: usize, panel: usize, batch_stride: usize) -> Self {
         let layout = Layout::panel_major(rows, usize::MAX, panel).expect("scratch of this size was allocated");
         Self { batch_stride, ..Self::new(ptr, layout) }
+    }
+
+    /// For a product whose panels are `panel` wide: where this matrix has whole ones, their padding may be read.
+    pub(crate) fn padded_to(self, panel: usize) -> Self {
+        Self { padded: self.panel.is_multiple_of(panel), ..self }
+    }
+
+    /// Whether columns behind the last may be read, to the end of a vector.
+    #[inline(always)]
+    pub(crate) fn is_padded(&self) -> bool {
+        self.padded
     }
 
     /// Elements between rows.

@@ -1,7 +1,5 @@
 //! Several vectors side by side, as one vector: what one waits for, the others' work fills.
 
-use std::array::from_fn;
-
 use super::{Simd, Task};
 use crate::isa::Isa;
 
@@ -9,13 +7,26 @@ use crate::isa::Isa;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side<S, const N: usize>(pub(crate) S);
 
+/// `$body` for each `$i`, as an array. Not a closure: that would be compiled without the instructions, and what is in it
+/// called, where the compiler does not take it apart.
+macro_rules! all {
+    ($i:ident => $body:expr) => {{
+        let $i = 0;
+        let mut all = [$body; N];
+        for $i in 1..N {
+            all[$i] = $body;
+        }
+        all
+    }};
+}
+
 /// Methods that do the same on each vector.
 macro_rules! each {
     ($(fn $name:ident($($arg:ident: $t:ident),*) -> $r:ident)*) => {
         $(
             #[inline(always)]
             fn $name(self, $($arg: Self::$t),*) -> Self::$r {
-                from_fn(|i| self.0.$name($($arg[i]),*))
+                all!(i => self.0.$name($($arg[i]),*))
             }
         )*
     };
@@ -48,7 +59,7 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::F {
         // SAFETY: the caller's.
-        from_fn(|i| unsafe { self.0.load(p.add(i * S::LANES)) })
+        unsafe { all!(i => self.0.load(p.add(i * S::LANES))) }
     }
 
     #[inline(always)]
@@ -62,9 +73,12 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
     #[inline(always)]
     unsafe fn load_partial(self, p: *const f32, n: usize) -> Self::F {
         // SAFETY: the caller's; an empty part touches nothing.
-        from_fn(|i| unsafe {
-            self.0.load_partial(p.wrapping_add(i * S::LANES), n.saturating_sub(i * S::LANES).min(S::LANES))
-        })
+        unsafe {
+            all!(i => {
+                let left = n.saturating_sub(i * S::LANES).min(S::LANES);
+                self.0.load_partial(p.wrapping_add(i * S::LANES), left)
+            })
+        }
     }
 
     #[inline(always)]
@@ -115,17 +129,18 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
 
     #[inline(always)]
     fn shl_i<const B: i32>(self, a: Self::I) -> Self::I {
-        from_fn(|i| self.0.shl_i::<B>(a[i]))
+        all!(i => self.0.shl_i::<B>(a[i]))
     }
 
     #[inline(always)]
     fn shr_i<const B: i32>(self, a: Self::I) -> Self::I {
-        from_fn(|i| self.0.shr_i::<B>(a[i]))
+        all!(i => self.0.shr_i::<B>(a[i]))
     }
 
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
-        for (r, c) in (0..N).flat_map(|r| (0..N).map(move |c| (r * S::LANES, c * S::LANES))) {
+        for i in 0..N * N {
+            let (r, c) = (i / N * S::LANES, i % N * S::LANES);
             // SAFETY: the caller's: blocks of the larger one.
             unsafe {
                 self.0.transpose(src.add(r * src_stride + c), src_stride, dst.add(c * dst_stride + r), dst_stride)

@@ -43,6 +43,15 @@ pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Option<Counts>)> {
     found
 }
 
+/// The intrinsics that are functions of their own, to be called, where they should be instructions.
+pub(crate) fn outlined(listing: &str) -> Vec<&str> {
+    let functions = listing.lines().filter(|line| is_function(line));
+    functions
+        .filter(|line| line.contains("core_arch") && line.contains("_mm"))
+        .map(|line| line.trim_end_matches(':'))
+        .collect()
+}
+
 fn is_function(line: &str) -> bool {
     line.starts_with("_R") && line.ends_with(':')
 }

@@ -1,5 +1,5 @@
 //! The k-loop of each hot kernel is what it is meant to be: no stack, and as many multiply-adds and loads as its tile
-//! needs.
+//! needs. And no intrinsic is a function that is called.
 //!
 //! `make asm-check` has the compiler write the library's assembly and runs the ignored test on it. Hot are the tallest
 //! kernels of each width, with strides fixed when they were compiled: they do nearly all the work of any larger product.
@@ -8,7 +8,7 @@ mod listing;
 
 use std::collections::BTreeMap;
 
-use listing::{Counts, Kernel, kernels};
+use listing::{Counts, Kernel, kernels, outlined};
 
 /// `UNROLL` of `gemm/kernel.rs`: steps of k in a round of the loop.
 const UNROLL: usize = 4;
@@ -74,6 +74,7 @@ fn check(listing: &str) -> (String, Vec<String>) {
             }
         }
     }
+    wrong.extend(outlined(listing).into_iter().map(|name| format!("{name} is called, and should be an instruction")));
     (table, wrong)
 }
 
@@ -85,6 +86,14 @@ fn the_k_loop_of_each_hot_kernel_touches_no_stack_and_does_what_its_tile_needs()
     let (table, wrong) = check(&listing);
     println!("{table}");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_intrinsic_that_is_called_is_seen() {
+    let listing = "_RNvNtNtNtCs1_4core9core_arch3x863avx13__mm256_add_ps:\n\tvaddps\n\
+                   _RNvNtNtNtCs1_4core9core_arch3x865xsave7__xgetbv:\n\txgetbv\n\
+                   _RNvCs1_11sae_kernels3add:\n\tcallq\t_RNvNtNtNtCs1_4core9core_arch3x863avx13__mm256_add_ps\n";
+    assert_eq!(outlined(listing), ["_RNvNtNtNtCs1_4core9core_arch3x863avx13__mm256_add_ps"]);
 }
 
 #[test]
