@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use faer::MatRef;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::eval::{EvalError, check_finite, rows};
 
 /// Rows that are converted at a time.
 const BLOCK: usize = 128;
+/// Parts in which rows are shared out for a square matrix of the features; each has one of its own.
+const SQUARES: usize = 8;
 
 /// The map `(x − mean)/std` of each feature, fitted on some rows; a feature without spread becomes 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +69,21 @@ impl Design<'_> {
     /// Columns, the ones included.
     pub(super) fn cols(&self) -> usize {
         self.scale.d() + 1
+    }
+
+    /// The lower triangle of `1/n Σ x·xᵀ`, of the features without the ones: their covariance on the rows they are scaled on.
+    pub(super) fn gram(&self) -> Mat<f64> {
+        let (d, scale) = (self.scale.d(), 1.0 / self.rows() as f64);
+        let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+        let mut nothing = vec![(); self.rows()];
+        let start = || Mat::<f64>::zeros(d, d);
+        let parts = self.blocks(SQUARES, (&mut nothing, 1), start, |gram, x, _, _| {
+            let x = x.subcols(0, d).transpose();
+            triangular::matmul(gram.as_mut(), lower, Accum::Add, x, whole, x.transpose(), whole, scale, Par::Seq);
+        });
+        let mut gram = Mat::zeros(d, d);
+        parts.into_iter().for_each(|part| gram += part);
+        gram
     }
 
     /// Runs `each` on blocks of rows: with the block as a matrix, the rows it is of, and the part of `along [n, k]` that belongs to them. Rows

@@ -18,6 +18,7 @@ mod design;
 mod newton;
 mod ridge;
 mod softmax;
+mod spectrum;
 
 pub use ridge::{RidgeOptions, RidgeProbe, r2};
 pub use softmax::{ClassScore, SoftmaxOptions, SoftmaxProbe};

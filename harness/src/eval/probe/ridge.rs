@@ -1,6 +1,5 @@
 //! Ridge regression.
 
-use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
@@ -8,7 +7,7 @@ use super::design::Scale;
 use super::{L2, gather, held_out};
 use crate::eval::EvalError;
 
-/// Parts in which rows are shared out to threads; each has a square matrix of its own.
+/// Parts in which rows are shared out to threads.
 const PARTS: usize = 8;
 
 /// How a ridge regression is fitted.
@@ -124,25 +123,20 @@ impl Normal {
             mean.iter_mut().zip(row).for_each(|(m, v)| *m += v / n as f64);
         }
         let mut nothing = vec![(); n];
-        let start = || (Mat::<f64>::zeros(d, d), Mat::<f64>::zeros(d, targets), Vec::new());
-        let parts = scale.of(x)?.blocks(PARTS, (&mut nothing, 1), start, |state, x, rows, _| {
-            let (gram, right, block) = state;
-            let x = x.subcols(0, d).transpose();
+        let design = scale.of(x)?;
+        let start = || (Mat::<f64>::zeros(d, targets), Vec::new());
+        let parts = design.blocks(PARTS, (&mut nothing, 1), start, |(right, block), x, rows, _| {
             block.clear();
             for row in y[rows.start * targets..rows.end * targets].chunks_exact(targets) {
                 block.extend(row.iter().zip(&mean).map(|(v, m)| v - m));
             }
             let y = MatRef::from_row_major_slice(&block[..], rows.len(), targets);
-            let scale = 1.0 / n as f64;
-            let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
-            triangular::matmul(gram.as_mut(), lower, Accum::Add, x, whole, x.transpose(), whole, scale, Par::Seq);
-            faer::linalg::matmul::matmul(right.as_mut(), Accum::Add, x, y, scale, Par::Seq);
+            let x = x.subcols(0, d).transpose();
+            faer::linalg::matmul::matmul(right.as_mut(), Accum::Add, x, y, 1.0 / n as f64, Par::Seq);
         });
-        let (mut gram, mut right) = (Mat::zeros(d, d), Mat::zeros(d, targets));
-        for (g, r, _) in parts {
-            gram += g;
-            right += r;
-        }
+        let mut right = Mat::zeros(d, targets);
+        parts.into_iter().for_each(|(part, _)| right += part);
+        let gram = design.gram();
         Ok(Self { scale, gram, right, mean })
     }
 

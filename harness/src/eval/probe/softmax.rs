@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::design::{Design, Scale};
 use super::newton::{Convex, Stop, minimise};
+use super::spectrum::Spectrum;
 use super::{L2, gather, held_out};
 use crate::eval::EvalError;
 use crate::eval::classes::{Confusion, macro_auc};
@@ -85,13 +86,14 @@ impl SoftmaxProbe {
         }
         l2.sort_by(|a, b| b.total_cmp(a));
         let truth = numbers(&classes, labels);
-        let l2 = match l2[..] {
-            [] => return Err(EvalError::Length { what: "l2", found: 0, expected: "at least 1".into() }),
-            [only] => only,
-            _ => choose(x, d, &truth, classes.len(), &l2, options)?,
-        };
+        if l2.is_empty() {
+            return Err(EvalError::Length { what: "l2", found: 0, expected: "at least 1".into() });
+        }
+        let design = scale.of(x)?;
+        let search = Search { k: classes.len(), spectrum: Spectrum::of(design), options };
+        let l2 = if let [only] = l2[..] { only } else { search.choose(x, d, &truth, &l2)? };
         let mut w = vec![0.0; (d + 1) * classes.len()];
-        let converged = descend(scale.of(x)?, &truth, classes.len(), l2, options, &mut w);
+        let converged = search.descend(design, &truth, l2, &mut w);
         Ok(Self { classes, scale, w, l2, converged })
     }
 
@@ -169,38 +171,44 @@ fn largest(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
 
-/// The strength, of those in descending order, whose probe is right most often on a tenth of the rows.
-fn choose(
-    x: &[f32],
-    d: usize,
-    truth: &[usize],
+/// What the searches for a probe's weights have in common.
+struct Search<'a> {
+    /// Classes.
     k: usize,
-    l2: &[f64],
-    options: &SoftmaxOptions,
-) -> Result<f64, EvalError> {
-    let (fit, judge) = held_out(truth.len(), options.seed)?;
-    let (x_fit, x_judge) = (gather(x, d, &fit), gather(x, d, &judge));
-    let (truth_fit, truth_judge) = (gather(truth, 1, &fit), gather(truth, 1, &judge));
-    let scale = Scale::fit(&x_fit, d, options.scaled)?;
-    let (design, judged) = (scale.of(&x_fit)?, scale.of(&x_judge)?);
-    let mut w = vec![0.0; (d + 1) * k];
-    let mut best = (0, l2[0]);
-    for &l2 in l2 {
-        // Each begins where the one before, of a stronger regularisation, ended.
-        descend(design, &truth_fit, k, l2, options, &mut w);
-        let mut z = vec![0.0; truth_judge.len() * k];
-        judged.blocks(PARTS, (&mut z, k), || (), |(), x, _, z| product(x, &w, z, k));
-        let right = z.chunks_exact(k).zip(&truth_judge).filter(|(row, t)| largest(row) == **t).count();
-        if right > best.0 {
-            best = (right, l2);
-        }
-    }
-    Ok(best.1)
+    /// Of all rows.
+    spectrum: Option<Spectrum>,
+    options: &'a SoftmaxOptions,
 }
 
-fn descend(x: Design<'_>, truth: &[usize], k: usize, l2: f64, options: &SoftmaxOptions, w: &mut [f64]) -> bool {
-    let mut objective = Objective { x, truth, k, l2, p: vec![0.0; truth.len() * k] };
-    minimise(&mut objective, w, Stop { tolerance: options.tolerance, steps: options.steps })
+impl Search<'_> {
+    /// The strength, of those in descending order, whose probe is right most often on a tenth of the rows.
+    fn choose(&self, x: &[f32], d: usize, truth: &[usize], l2: &[f64]) -> Result<f64, EvalError> {
+        let k = self.k;
+        let (fit, judge) = held_out(truth.len(), self.options.seed)?;
+        let (x_fit, x_judge) = (gather(x, d, &fit), gather(x, d, &judge));
+        let (truth_fit, truth_judge) = (gather(truth, 1, &fit), gather(truth, 1, &judge));
+        let scale = Scale::fit(&x_fit, d, self.options.scaled)?;
+        let (design, judged) = (scale.of(&x_fit)?, scale.of(&x_judge)?);
+        let mut w = vec![0.0; (d + 1) * k];
+        let mut best = (0, l2[0]);
+        for &l2 in l2 {
+            // Each begins where the one before, of a stronger regularisation, ended.
+            self.descend(design, &truth_fit, l2, &mut w);
+            let mut z = vec![0.0; truth_judge.len() * k];
+            judged.blocks(PARTS, (&mut z, k), || (), |(), x, _, z| product(x, &w, z, k));
+            let right = z.chunks_exact(k).zip(&truth_judge).filter(|(row, t)| largest(row) == **t).count();
+            if right > best.0 {
+                best = (right, l2);
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// Goes from `w` to the minimum; whether it came there.
+    fn descend(&self, x: Design<'_>, truth: &[usize], l2: f64, w: &mut [f64]) -> bool {
+        let mut objective = Objective::new(x, truth, self.k, l2, self.spectrum.as_ref());
+        minimise(&mut objective, w, Stop { tolerance: self.options.tolerance, steps: self.options.steps })
+    }
 }
 
 /// `−1/n Σ log p(label) + λ/2·‖W‖²`.
@@ -211,9 +219,16 @@ struct Objective<'a> {
     l2: f64,
     /// The probabilities at the last point, `[n, k]`.
     p: Vec<f64>,
+    /// The mean of `(1 − Σp²)/(k − 1)` there.
+    delta: f64,
+    spectrum: Option<&'a Spectrum>,
 }
 
-impl Objective<'_> {
+impl<'a> Objective<'a> {
+    fn new(x: Design<'a>, truth: &'a [usize], k: usize, l2: f64, spectrum: Option<&'a Spectrum>) -> Self {
+        Self { x, truth, k, l2, p: vec![0.0; truth.len() * k], delta: 1.0 / k as f64, spectrum }
+    }
+
     /// What the weights, without the biases, add to a gradient or a product: λ times themselves.
     fn decay(&self, w: &[f64], out: &mut [f64]) {
         let weights = (self.x.cols() - 1) * self.k;
@@ -228,25 +243,28 @@ impl Convex for Objective<'_> {
         let parts = self.x.blocks(
             PARTS,
             (&mut self.p, k),
-            || (0.0, vec![0.0; size], Vec::new()),
+            || (0.0, 0.0, vec![0.0; size], Vec::new()),
             |state, x, rows, p| {
-                let (loss, gradient, delta) = state;
+                let (loss, squares, gradient, delta) = state;
                 product(x, at, p, k);
                 delta.clear();
                 for (row, &t) in p.chunks_exact_mut(k).zip(&truth[rows]) {
                     let of_truth = row[t];
                     *loss += softmax(row) - of_truth;
+                    *squares += row.iter().map(|p| p * p).sum::<f64>();
                     delta.extend(row.iter().enumerate().map(|(c, p)| (p - f64::from(u8::from(c == t))) / n));
                 }
                 add_product(x, delta, gradient, k);
             },
         );
         gradient.fill(0.0);
-        let mut sum = 0.0;
-        for (loss, part, _) in parts {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for (loss, of_part, part, _) in parts {
             sum += loss;
+            squares += of_part;
             gradient.iter_mut().zip(part).for_each(|(g, p)| *g += p);
         }
+        self.delta = (1.0 - squares / n) / (k - 1) as f64;
         self.decay(at, gradient);
         let weights = &at[..(self.x.cols() - 1) * k];
         sum / n + 0.5 * self.l2 * weights.iter().map(|w| w * w).sum::<f64>()
@@ -276,6 +294,13 @@ impl Convex for Objective<'_> {
             out.iter_mut().zip(part).for_each(|(o, p)| *o += p);
         }
         self.decay(v, out);
+    }
+
+    fn precondition(&self, v: &[f64], out: &mut [f64]) {
+        match self.spectrum {
+            Some(spectrum) => spectrum.solve((self.delta, self.l2), v, out),
+            None => out.copy_from_slice(v),
+        }
     }
 }
 

@@ -14,16 +14,12 @@ fn labelled(n: usize, d: usize, wrong: usize) -> (Vec<f32>, Vec<i64>) {
     (x, labels)
 }
 
-fn objective<'a>(x: Design<'a>, truth: &'a [usize], l2: f64) -> Objective<'a> {
-    Objective { x, truth, k: 3, l2, p: vec![0.0; truth.len() * 3] }
-}
-
 #[test]
 fn gradient_and_curvature_are_the_derivatives_of_the_value() {
     let (x, labels) = labelled(200, 5, 4);
     let scale = Scale::fit(&x, 5, true).unwrap();
     let truth = numbers(&[-5, 7, 40], &labels);
-    let mut objective = objective(scale.of(&x).unwrap(), &truth, 0.1);
+    let mut objective = Objective::new(scale.of(&x).unwrap(), &truth, 3, 0.1, None);
     let at: Vec<f64> = (0..18).map(|i| ((i * 5) % 7) as f64 / 7.0 - 0.4).collect();
     let along: Vec<f64> = (0..18).map(|i| ((i * 3) % 5) as f64 / 5.0 - 0.3).collect();
     let moved = |by: f64| at.iter().zip(&along).map(|(a, v)| a + by * v).collect::<Vec<_>>();
@@ -59,6 +55,27 @@ fn a_fitted_probe_is_where_the_gradient_vanishes_and_tells_classes_it_has_not_se
     assert!(score.accuracy > 0.9 && score.macro_f1 > 0.9 && score.auc.unwrap() > 0.98, "{score:?}");
     let unseen = probe.score(&x[..10], &[99, 98]).unwrap();
     assert_eq!((unseen.accuracy, unseen.confusion.rows().count(), unseen.auc), (0.0, 5, None));
+}
+
+#[test]
+fn the_minimum_is_where_it_is_without_the_features_spectrum() {
+    // Features that depend on each other: each row of five, and their sums with the next.
+    let (x, labels) = labelled(400, 5, 5);
+    let both =
+        |row: &[f32]| (0..5).map(|i| row[i]).chain((0..5).map(|i| row[i] + row[(i + 1) % 5])).collect::<Vec<_>>();
+    let x: Vec<f32> = x.chunks_exact(5).flat_map(both).collect();
+    let scale = Scale::fit(&x, 10, true).unwrap();
+    let (design, truth) = (scale.of(&x).unwrap(), numbers(&[-5, 7, 40], &labels));
+    let spectrum = Spectrum::of(design).unwrap();
+    let minimum = |spectrum| {
+        let mut w = vec![0.0; 33];
+        let stop = Stop { tolerance: 1e-11, steps: 100 };
+        assert!(minimise(&mut Objective::new(design, &truth, 3, 1e-2, spectrum), &mut w, stop));
+        w
+    };
+    let (with, without) = (minimum(Some(&spectrum)), minimum(None));
+    // The gradients are below 1e-11 in 30 weights, whose curvature is at least λ; biases are free up to what all have in common.
+    assert!(with[..30].iter().zip(&without).all(|(a, b)| (a - b).abs() <= 1e-11 * 60f64.sqrt() / 1e-2));
 }
 
 #[test]
