@@ -5,6 +5,7 @@
 //! file each. [`Experiment::run`] runs it for every seed; [`page::write`] makes the page of all that have been run.
 
 pub mod filters;
+mod lanes;
 mod measures;
 pub mod page;
 
@@ -57,6 +58,9 @@ pub struct Gate {
     /// It is at most this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
+    /// It is stated, whatever it is: the bound of a gate that has no other. What is not finite is not stated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stated: bool,
 }
 
 /// What was measured with one seed.
@@ -149,7 +153,7 @@ impl Experiment {
                 nearest: nearest(&experiment.measure, names.iter().copied()).map(str::to_owned),
             });
         }
-        let bounded = |gate: &Gate| gate.at_least.is_some() || gate.at_most.is_some();
+        let bounded = |gate: &Gate| gate.stated || gate.at_least.is_some() || gate.at_most.is_some();
         if experiment.seeds.is_empty() || experiment.gates.is_empty() || !experiment.gates.iter().all(bounded) {
             return Err(Error::input(name, "no seeds, or a gate without a bound", "seeds, and gates with bounds"));
         }
@@ -180,7 +184,8 @@ impl Experiment {
         self.needs.as_ref().is_none_or(|needs| data.join(needs).is_dir())
     }
 
-    /// Runs it with every seed, on data of the folder `data`, and leaves its files in `out`. `tell` hears of every seed.
+    /// Runs it with every seed, on data of the folder `data`, and leaves its files in `out`. Seeds are run side by side, on the
+    /// threads of the pool this is called in. `tell` hears of every seed.
     ///
     /// # Errors
     /// Those of the training; a gate that does not hold is none.
@@ -189,13 +194,15 @@ impl Experiment {
             return Err(Error::Failed(format!("{}: there is no measure `{}`", self.name, self.measure)));
         };
         let start = Instant::now();
+        let of_seed =
+            |index: usize| measure(&Context { experiment: self, data, seed: self.seeds[index], first: index == 0 });
+        let all = lanes::side_by_side(self.seeds.len(), of_seed, |index, measured: &Measured| {
+            let said = measured.values.iter().map(|(name, value)| format!("{name} {value:.5}"));
+            tell(&format!("{} seed {}: {}", self.name, self.seeds[index], said.collect::<Vec<_>>().join(", ")));
+        })?;
         let mut values: Vec<Series> = Vec::new();
         let mut files = Vec::new();
-        for (index, &seed) in self.seeds.iter().enumerate() {
-            let context = Context { experiment: self, data, seed, first: index == 0 };
-            let measured = measure(&context)?;
-            let said = measured.values.iter().map(|(name, value)| format!("{name} {value:.5}"));
-            tell(&format!("{} seed {seed}: {}", self.name, said.collect::<Vec<_>>().join(", ")));
+        for measured in all {
             for (name, value) in measured.values {
                 match values.iter_mut().find(|series| series.name == name) {
                     Some(series) => series.of_seeds.push(value),
@@ -230,7 +237,9 @@ impl Experiment {
             let found = format!("a gate on `{}`", gate.value);
             return Err(Error::input(&self.name, found, format!("one of: {}", names.join(", "))));
         };
-        let passes = |v: &f64| gate.at_least.is_none_or(|low| *v >= low) && gate.at_most.is_none_or(|high| *v <= high);
+        let passes = |v: &f64| {
+            v.is_finite() && gate.at_least.is_none_or(|low| *v >= low) && gate.at_most.is_none_or(|high| *v <= high)
+        };
         Ok(Judged { gate: gate.clone(), holds: series.of_seeds.iter().all(passes) })
     }
 }
@@ -250,7 +259,42 @@ impl Context<'_> {
         let seed = self.seed.to_string();
         let settings = [("seed", seed.as_str())].into_iter().chain(settings.iter().copied());
         let settings: Vec<(String, String)> = settings.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        Config::parse(&text, &self.experiment.name, &settings)
+        let mut config = Config::parse(&text, &self.experiment.name, &settings)?;
+        // There is no run directory: what only an event file would show need not be computed.
+        config.train.tensorboard = false;
+        Ok(config)
+    }
+
+    /// The models that are compared, in the order of `settings.models`: names, and settings of the training in which they differ.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where they are no list of tables with `name` and `with`; those of [`Context::config`].
+    pub(crate) fn models(&self) -> Result<Vec<(String, Config)>> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Model {
+            name: String,
+            with: Table,
+        }
+        let expected = "a list of tables with `name` and `with`";
+        let Some(list) = self.experiment.settings.get("models") else {
+            return Err(self.missing("models", expected));
+        };
+        let wrong = |e: toml::de::Error| {
+            Error::input(
+                &self.experiment.name,
+                crate::error::one_line(&format!("settings.models: {}", e.message())),
+                expected,
+            )
+        };
+        let models: Vec<Model> = list.clone().try_into().map_err(wrong)?;
+        let config = |Model { name, with }: Model| {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let with: Vec<(String, String)> = with.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+            let with: Vec<(&str, &str)> = with.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            Ok((name, self.config(&with)?))
+        };
+        models.into_iter().map(config).collect()
     }
 
     /// A file or folder of the data.

@@ -105,7 +105,8 @@ fn render(outcomes: &[Outcome], findings: &str) -> String {
 fn bound(gate: &Gate) -> String {
     let least = gate.at_least.map(|v| format!("≥ {v}"));
     let most = gate.at_most.map(|v| format!("≤ {v}"));
-    least.into_iter().chain(most).collect::<Vec<_>>().join(", ")
+    let stated = gate.stated.then(|| "stated".to_owned());
+    least.into_iter().chain(most).chain(stated).collect::<Vec<_>>().join(", ")
 }
 
 fn spread(series: &Series) -> String {

@@ -26,6 +26,7 @@ fn an_experiment_is_run_with_every_seed_judged_recorded_and_shown() {
     let experiment = Experiment::parse(TEXT, "some").unwrap();
     let mut told = Vec::new();
     let outcome = experiment.run(Path::new("none"), out.path(), |line| told.push(line.to_owned())).unwrap();
+    told.sort();
     assert!(told.len() == 2 && told[1].starts_with("some seed 1: test MSE "), "{told:?}");
     assert_eq!(outcome.values.iter().map(|s| s.of_seeds.len()).collect::<Vec<_>>(), [2, 2, 2]);
     assert!(outcome.holds());
@@ -38,6 +39,39 @@ fn an_experiment_is_run_with_every_seed_judged_recorded_and_shown() {
     assert!(!strict.judge(&strict.gates[0], &outcome.values).unwrap().holds);
     let other = Experiment::parse(&TEXT.replace("\"excess\"", "\"exces\""), "some").unwrap();
     assert!(other.judge(&other.gates[0], &outcome.values).unwrap_err().to_string().contains("a gate on `exces`"));
+    let stated = Experiment::parse(&TEXT.replace("at_most = 1e6", "stated = true"), "some").unwrap();
+    assert!(stated.judge(&stated.gates[0], &outcome.values).unwrap().holds);
+    let nothing = [Series { name: "excess".to_owned(), of_seeds: vec![0.1, f64::NAN] }];
+    assert!(!stated.judge(&stated.gates[0], &nothing).unwrap().holds);
+}
+
+#[test]
+fn models_that_are_compared_differ_from_the_run_in_what_they_name() {
+    let models = r#"
+[[settings.models]]
+name = "plain"
+with = { "loss.weight_decay" = 0.25 }
+[[settings.models]]
+name = "L1"
+with = { "sparsity.kind" = "l1", "model.d_hid" = 9 }
+"#;
+    let context = |text: &str| {
+        let experiment = Experiment::parse(&format!("{TEXT}{text}"), "some").unwrap();
+        Context { experiment: &experiment, data: Path::new("data"), seed: 3, first: true }.models()
+    };
+    let found = context(models).unwrap();
+    assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["plain", "L1"]);
+    assert_eq!((found[0].1.loss.weight_decay, found[0].1.model.d_hid, found[0].1.seed), (0.25, 8, 3));
+    assert_eq!((found[1].1.sparsity.kind.name(), found[1].1.model.d_hid), ("l1", 9));
+    for (text, told) in [
+        ("", "settings.models is not there"),
+        ("[settings]\nmodels = 3", "settings.models: "),
+        (&models.replace("name = \"L1\"", ""), "settings.models: missing field `name`"),
+        (&models.replace("model.d_hid", "model.d_hidd"), "did you mean `model.d_hid`"),
+    ] {
+        let error = context(text).unwrap_err();
+        assert!(error.to_string().contains(told) && error.exit_code() == 2, "{error}");
+    }
 }
 
 #[test]
@@ -62,6 +96,9 @@ fn the_experiments_of_the_repository_can_be_read_and_their_settings_hold() {
         let context = Context { experiment, data: Path::new("data"), seed: 3, first: true };
         let config = context.config(&[]).unwrap();
         assert_eq!(config.seed, 3, "{}", experiment.name);
+        if experiment.settings.contains_key("models") {
+            assert!(!context.models().unwrap().is_empty(), "{}", experiment.name);
+        }
     }
 }
 

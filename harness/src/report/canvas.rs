@@ -94,12 +94,20 @@ impl Canvas {
         }
     }
 
+    /// The bytes of a PNG file.
+    ///
+    /// # Errors
+    /// If a side has more than 2³² − 1 pixels.
+    pub fn png(&self) -> io::Result<Vec<u8>> {
+        encode_png(self.size, &self.rgb)
+    }
+
     /// Writes a PNG, whole or not at all.
     ///
     /// # Errors
     /// If the file system refuses; the message names the path.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        atomic::write(path, &encode_png(self.size, &self.rgb)?)
+        atomic::write(path, &self.png()?)
     }
 }
 

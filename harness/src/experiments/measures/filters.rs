@@ -1,10 +1,11 @@
 //! What the filters of a trained autoencoder look like.
 
-use super::{Context, Measured, test_mse, trained};
+use rayon::prelude::*;
+
+use super::{Context, Measured, filter_sheet, test_mse, trained};
 use crate::error::{Error, Result};
 use crate::experiments::filters::{gabor_r2, localisation, median};
 use crate::model::initial_weights;
-use crate::report::filters::{FilterOptions, FilterSheet};
 
 /// A Gabor function fits a filter from this R² on.
 const FITS: f64 = 0.7;
@@ -22,7 +23,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     let learned = columns(&file.w_enc);
     let first = columns(&initial_weights(&config.model.init, file.d_in, file.d_hid, config.seed)?.w_enc);
     let local = |filters: &[Vec<f32>]| median(&filters.iter().map(|w| localisation(w, image)).collect::<Vec<_>>());
-    let fits: Vec<f64> = learned.iter().map(|w| gabor_r2(w, image)).collect();
+    let fits: Vec<f64> = learned.par_iter().map(|w| gabor_r2(w, image)).collect();
     let mut found = Measured::default();
     found.value("localisation, median", local(&learned));
     found.value("localisation before training", local(&first));
@@ -30,10 +31,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     found.value("Gabor R² at least 0.7", fits.iter().filter(|r2| **r2 >= FITS).count() as f64 / fits.len() as f64);
     found.value("test MSE", mse);
     if context.first {
-        let options = FilterOptions { image: Some(image), ..FilterOptions::default() };
-        let sheet = FilterSheet::draw(&file.w_enc, file.d_in, file.d_hid, &options);
-        let png = sheet.and_then(|sheet| sheet.png()).map_err(|e| Error::Failed(e.to_string()))?;
-        found.files.push(("filters.png".to_owned(), png));
+        found.files.push(("filters.png".to_owned(), filter_sheet(&file, image)?));
     }
     Ok(found)
 }

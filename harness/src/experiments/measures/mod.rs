@@ -1,6 +1,8 @@
 //! The code of each measure.
 
+mod anomaly;
 mod dictionary;
+mod features;
 mod filters;
 mod linear;
 mod pruned;
@@ -8,11 +10,16 @@ mod self_taught;
 mod sensitivity;
 mod stacked;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::{Context, Measured};
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::{self, Dataset, load_folder};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::model::file::ModelFile;
+use crate::report::filters::{FilterOptions, FilterSheet};
 use crate::train::{Part, Silent, Trainer, TrainingSet};
 
 /// A measure, with one seed.
@@ -20,7 +27,9 @@ pub(super) type Measure = fn(&Context<'_>) -> Result<Measured>;
 
 /// Every measure, by name.
 pub(super) const ALL: &[(&str, Measure)] = &[
+    ("anomaly", anomaly::run),
     ("dictionary", dictionary::run),
+    ("features", features::run),
     ("filters", filters::run),
     ("linear", linear::run),
     ("prune", pruned::run),
@@ -42,11 +51,28 @@ fn test_mse(trainer: &mut Trainer) -> Result<f64> {
     Ok(trainer.evaluate(Part::Test)?.map_or(f64::NAN, |found| found.mse))
 }
 
+/// What to train on, and what to judge by: the rows held out or, where none are, the test part of a set that comes divided.
+fn judged(config: &Config) -> Result<(Arc<TrainingSet>, Dataset)> {
+    let set = TrainingSet::load(config)?;
+    let test = match set.test.rows {
+        0 => {
+            let mut test = load_folder(Path::new(&config.data.source), data::Part::Test)?;
+            set.preprocessing.prepare(&mut test)?;
+            test
+        }
+        _ => set.test.clone(),
+    };
+    Ok((Arc::new(set), test))
+}
+
+/// A label for each row.
+fn labels(set: &Dataset) -> Result<&[i64]> {
+    set.labels.as_deref().ok_or_else(|| Error::input(&set.name, "there are no labels", "a label for each row"))
+}
+
 /// The rows whose label passes.
 fn digits_only(set: &Dataset, passes: impl Fn(i64) -> bool) -> Result<Dataset> {
-    let Some(labels) = &set.labels else {
-        return Err(Error::input(&set.name, "there are no labels", "a label for each row"));
-    };
+    let labels = labels(set)?;
     let rows: Vec<usize> = (0..set.rows).filter(|&row| passes(labels[row])).collect();
     Ok(set.select(&rows))
 }
@@ -59,4 +85,21 @@ fn encode(model: &mut Model, data: &[f32]) -> Result<Vec<f32>> {
         Ok(())
     })?;
     Ok(features)
+}
+
+/// What a model makes of prepared data.
+fn reconstruct(model: &mut Model, data: &[f32]) -> Result<Vec<f32>> {
+    let mut x_hat = Vec::with_capacity(data.len());
+    model.reconstruct(data, |seen| {
+        x_hat.extend_from_slice(seen.x_hat);
+        Ok(())
+    })?;
+    Ok(x_hat)
+}
+
+/// A picture of what each hidden unit looks for.
+fn filter_sheet(file: &ModelFile, image: (usize, usize)) -> Result<Vec<u8>> {
+    let options = FilterOptions { image: Some(image), ..FilterOptions::default() };
+    let sheet = FilterSheet::draw(&file.w_enc, file.d_in, file.d_hid, &options);
+    sheet.and_then(|sheet| sheet.png()).map_err(|e| Error::Failed(e.to_string()))
 }

@@ -1,6 +1,6 @@
 //! Self-taught learning: features of some digits, learned from others without labels.
 
-use super::{Context, Measured, digits_only, encode};
+use super::{Context, Measured, digits_only, encode, labels};
 use crate::data::{Dataset, Part, load_folder};
 use crate::error::Result;
 use crate::model::Model;
@@ -18,8 +18,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     model.prepare(&mut labelled)?;
     let (half, rest) = halves(&labelled);
     let accuracy = |train: &[f32], test: &[f32]| -> Result<f64> {
-        let head = classifier(&config, train, labels(&half), |_, _| Ok(()))?;
-        Ok(Stack::of_head(head).judge(config.backend, test, labels(&rest))?.accuracy)
+        let head = classifier(&config, train, labels(&half)?, |_, _| Ok(()))?;
+        Ok(Stack::of_head(head).judge(config.backend, test, labels(&rest)?)?.accuracy)
     };
     let raw = accuracy(&half.data, &rest.data)?;
     let (train, test) = (encode(&mut model, &half.data)?, encode(&mut model, &rest.data)?);
@@ -34,8 +34,4 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
 fn halves(set: &Dataset) -> (Dataset, Dataset) {
     let (first, second): (Vec<usize>, Vec<usize>) = (0..set.rows).partition(|row| row % 2 == 0);
     (set.select(&first), set.select(&second))
-}
-
-fn labels(set: &Dataset) -> &[i64] {
-    set.labels.as_deref().unwrap_or_default()
 }

@@ -1,23 +1,33 @@
 //! What β, λ and ρ each do to reconstruction and sparsity, the others as they are.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use super::{Context, Measured, trained};
+use super::{Context, Measured};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::report::lines::{Line, Lines};
-use crate::train::Part;
+use crate::train::{Cohort, Observer, Part, Silent, Trainer, TrainingSet};
 
 /// The keys, the list of their values among the settings, and their letters.
 const KEYS: [(&str, &str, &str); 3] =
     [("sparsity.beta", "beta", "β"), ("loss.weight_decay", "lambda", "λ"), ("sparsity.rho", "rho", "ρ")];
 
 pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
+    let (mut configs, mut lists) = (Vec::new(), Vec::new());
+    for (key, list, _) in KEYS {
+        let values = context.numbers(list)?;
+        for value in &values {
+            configs.push(context.config(&[(key, &value.to_string())])?);
+        }
+        lists.push(values);
+    }
+    let mut trainers = together(configs)?.into_iter();
     let mut found = Measured::default();
     let mut table = String::from("key,value,test_mse,rho_hat_mean,active_percent\n");
-    for (key, list, letter) in KEYS {
+    for ((key, list, letter), values) in KEYS.into_iter().zip(lists) {
         let (mut errors, mut means) = (Vec::new(), Vec::new());
-        for value in context.numbers(list)? {
-            let mut trainer = trained(context.config(&[(key, &value.to_string())])?)?;
+        for (value, mut trainer) in values.into_iter().zip(&mut trainers) {
             let Some(test) = trainer.evaluate(Part::Test)? else {
                 return Err(Error::setting("data.test", "0", "rows to judge by"));
             };
@@ -52,4 +62,15 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
         found.files.push(("table.csv".to_owned(), table.into_bytes()));
     }
     Ok(found)
+}
+
+/// Runs of one shape, trained on one pass over the data.
+fn together(configs: Vec<Config>) -> Result<Vec<Trainer>> {
+    let Some(first) = configs.first() else { return Ok(Vec::new()) };
+    let set = Arc::new(TrainingSet::load(first)?);
+    let mut silent = vec![Silent; configs.len()];
+    let mut observers: Vec<&mut dyn Observer> = silent.iter_mut().map(|one| one as &mut dyn Observer).collect();
+    let mut cohort = Cohort::new(configs, set)?;
+    cohort.run(&mut observers)?;
+    cohort.into_runs().into_iter().map(|(trainer, error)| error.map_or(Ok(trainer), Err)).collect()
 }
