@@ -11,7 +11,6 @@
 //! The epilogue works on each element of the result once, the product k times: the ratio is 1 plus something over k.
 
 #[path = "../suite/operands.rs"]
-#[allow(dead_code, reason = "the suite needs more of it")]
 mod operands;
 #[path = "../suite/pair.rs"]
 mod pair;

@@ -33,6 +33,7 @@ mod math;
 mod operands;
 mod ops;
 mod pair;
+mod shape;
 mod step;
 
 use std::time::Duration;

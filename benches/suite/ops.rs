@@ -7,7 +7,8 @@ use sae_kernels::ops::{
 use sae_kernels::{Backend, Matrix};
 
 use crate::lines::{Line, flops_group, line};
-use crate::operands::{SHAPES, Shape, Source};
+use crate::operands::Source;
+use crate::shape::{SHAPES, Shape};
 
 const HYPER: Hyper =
     Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 1e-6, decay: 0.0, step: 10, clip: None };

@@ -4,7 +4,8 @@ use criterion::{BenchmarkId, Criterion};
 use sae_kernels::step::{Parameters, Penalty, RhoHat, Step, StepConfig};
 
 use crate::lines::{Line, flops_group, line};
-use crate::operands::{SHAPES, Source};
+use crate::operands::Source;
+use crate::shape::SHAPES;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let cfg = StepConfig { penalty: Penalty::Kl { rho: 0.05, beta: 3.0, average: RhoHat::Batch }, ..StepConfig::new() };

@@ -1,9 +1,5 @@
 //! Fused, batched GEMM + bias + activation for sparse autoencoders, forward and backward, on explicit SIMD.
 
-// Unit tests use what integration tests are made of, which names the crate.
-#[cfg(test)]
-extern crate self as sae_kernels;
-
 mod backend;
 mod epilogue;
 mod error;

@@ -5,6 +5,7 @@
 //! The library's kernels take any shape; to stay short, rungs 3 to 7 take only an `n` of whole strips, a multiple of 64.
 
 mod blocks;
+pub(crate) mod check;
 mod library;
 mod loops;
 mod panels;
@@ -36,12 +37,6 @@ impl Problem {
         let limit = (6.0 / (k + n) as f32).sqrt();
         Self { m, k, n, a: random(m * k, 0.01, 1.0), b: random(k * n, -limit, limit), bias: random(n, -0.1, 0.1) }
     }
-
-    /// Floating point operations of one product.
-    #[allow(dead_code, reason = "the table asks, the test does not")]
-    pub(crate) fn flops(&self) -> f64 {
-        2.0 * (self.m * self.k * self.n) as f64
-    }
 }
 
 /// A rung with its operands, ready to run.
@@ -49,7 +44,6 @@ pub(crate) trait Run: Send {
     fn run(&mut self);
 
     /// Row-major `[m, n]`: what the last run has computed.
-    #[allow(dead_code, reason = "the test asks, the table does not")]
     fn result(&self) -> Vec<f32>;
 }
 
@@ -64,22 +58,12 @@ pub(crate) enum Computes {
     Step,
 }
 
-impl Computes {
-    /// Products of one run.
-    #[allow(dead_code, reason = "the table asks, the test does not")]
-    pub(crate) fn products(self) -> f64 {
-        if self == Self::Step { 5.0 } else { 1.0 }
-    }
-}
-
 pub(crate) struct Rung {
     pub(crate) name: &'static str,
     /// What is new.
-    #[allow(dead_code, reason = "the table asks, the test does not")]
     pub(crate) what: &'static str,
     pub(crate) computes: Computes,
     /// Whether it runs on all threads of the pool, instead of one.
-    #[allow(dead_code, reason = "the table asks, the test does not")]
     pub(crate) threads: bool,
     pub(crate) start: for<'a> fn(&'a Problem) -> Box<dyn Run + 'a>,
 }

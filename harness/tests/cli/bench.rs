@@ -1,6 +1,7 @@
 //! `sae bench`: what it measures beside speed.
 
-use crate::common::{Sae, number};
+use crate::common::Sae;
+use crate::found::number;
 use sae_harness::model::step_bytes;
 
 const PHASES: [&str; 8] =

@@ -1,6 +1,7 @@
 //! Every command does what its help says.
 
-use crate::common::{Sae, number, run_names};
+use crate::common::Sae;
+use crate::found::{number, run_names};
 use serde_json::Value;
 
 const FILES: [&str; 12] = [

@@ -1,4 +1,4 @@
-//! Running the command.
+//! Running the command; the tests of long runs use it too.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -42,15 +42,6 @@ impl Sae {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs what has to work with `--json`; its last object. Only training has others before it, one an epoch.
-    pub(crate) fn json(&self, line: &str) -> serde_json::Value {
-        let text = self.done(&format!("{line} --json"));
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let (last, epochs) = lines.split_last().unwrap();
-        assert!(epochs.iter().all(|epoch| line.starts_with("train") && epoch["kind"] == "epoch"), "sae {line}: {text}");
-        last.clone()
-    }
-
     /// Runs what has to be refused: exit code 2, one line on stderr that holds every part of `told`, nothing on stdout.
     pub(crate) fn refused(&self, line: &str, told: &[&str]) {
         refused(line, &self.run(line), told);
@@ -66,15 +57,6 @@ pub(crate) fn refused(line: &str, output: &Output, told: &[&str]) {
     for part in told {
         assert!(text.contains(part), "sae {line}: `{part}` is not in: {text}");
     }
-}
-
-pub(crate) fn number(object: &serde_json::Value, key: &str) -> f64 {
-    object[key].as_f64().unwrap_or_else(|| panic!("{key} is no number in {object}"))
-}
-
-/// The names in a run directory, sorted, without the event file, whose name has the time in it.
-pub(crate) fn run_names(folder: &Path) -> Vec<String> {
-    names(folder).into_iter().filter(|name| !name.contains("tfevents")).collect()
 }
 
 /// The names in a folder, sorted.

@@ -1,6 +1,7 @@
 //! What a person does wrong is answered with exit code 2 and one line that says what, where and what was expected.
 
-use crate::common::{Sae, names, refused, run_names};
+use crate::common::{Sae, names, refused};
+use crate::found::run_names;
 
 #[test]
 fn commands_and_options_that_are_not_there() {

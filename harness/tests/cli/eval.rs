@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::common::{Sae, number};
+use crate::common::Sae;
+use crate::found::number;
 
 fn by<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
     list.as_array().unwrap().iter().find(|one| one[key] == name).unwrap_or_else(|| panic!("{name} in {list}"))

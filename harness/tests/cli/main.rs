@@ -5,6 +5,7 @@ mod commands;
 mod common;
 mod errors;
 mod eval;
+mod found;
 mod learning;
 mod models;
 mod report;

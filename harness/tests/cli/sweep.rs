@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::common::{Sae, names, number};
+use crate::common::{Sae, names};
+use crate::found::number;
 
 const SETTINGS: &str = "[train]\nepochs = 2\nbatch = 200\n[sweep]\ntogether = 4\n[sweep.keys]\n\
                         sparsity.beta = [0.1, 3]\nmodel.d_hid = [8, 12]\nsparsity.rho = [0.05, 0.2]\n";

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{Sae, names, number};
+use crate::common::{Sae, names};
+use crate::found::number;
 
 fn event_files(sae: &Sae, run: &str) -> Vec<String> {
     names(&sae.path(run)).into_iter().filter(|name| name.contains("tfevents")).collect()

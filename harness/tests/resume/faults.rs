@@ -75,6 +75,26 @@ impl<'a> Faults<'a> {
     }
 }
 
+/// A run whose calls are to fail: what it ends in, how it is begun, and its calls.
+struct Victim<'a> {
+    faults: Faults<'a>,
+    reference: Result,
+    line: String,
+    calls: Vec<String>,
+}
+
+impl<'a> Victim<'a> {
+    /// With the calls under `path`; `None`, with a message, where they cannot be made to fail.
+    fn new(sae: &'a Sae, path: &'a str) -> Option<Self> {
+        let faults = Faults::new(sae, path)?;
+        let reference = sae.reference(RUN);
+        let line = format!("train {RUN} --out run -q");
+        let calls = faults.calls(&line);
+        std::fs::remove_dir_all(sae.path("run")).unwrap();
+        Some(Self { faults, reference, line, calls })
+    }
+}
+
 /// Goes on with what is in `run`, or begins where there is no run yet, and compares its end.
 fn finish(sae: &Sae, reference: &Result, run: &str, what: &str) {
     let there = sae.path(run).join("config.toml").exists();
@@ -118,11 +138,7 @@ fn a_save_brings_the_file_to_disk_before_it_has_its_name_and_the_name_before_an_
 #[test]
 fn every_call_of_a_save_that_fails_leaves_a_checkpoint_that_is_whole_and_a_run_that_goes_on() {
     let sae = Sae::new();
-    let Some(faults) = Faults::new(&sae, "run/checkpoints") else { return };
-    let reference = sae.reference(RUN);
-    let line = format!("train {RUN} --out run");
-    let calls = faults.calls(&line);
-    std::fs::remove_dir_all(sae.path("run")).unwrap();
+    let Some(Victim { faults, reference, line, calls }) = Victim::new(&sae, "run/checkpoints") else { return };
     assert!(calls.len() > 25, "{calls:?}");
     for kind in [ENOSPC, EIO, EINTR, EROFS, SHORT_WRITE] {
         for (at, call) in calls.iter().enumerate() {
@@ -149,11 +165,7 @@ fn every_call_of_a_save_that_fails_leaves_a_checkpoint_that_is_whole_and_a_run_t
 #[test]
 fn a_run_killed_at_any_of_its_calls_ends_as_one_never_stopped() {
     let sae = Sae::new();
-    let Some(faults) = Faults::new(&sae, "run") else { return };
-    let reference = sae.reference(RUN);
-    let line = format!("train {RUN} --out run -q");
-    let calls = faults.calls(&line);
-    std::fs::remove_dir_all(sae.path("run")).unwrap();
+    let Some(Victim { faults, reference, line, calls }) = Victim::new(&sae, "run") else { return };
     for kind in [KILL_BEFORE, KILL_WITHIN] {
         for (at, call) in calls.iter().enumerate() {
             if kind == KILL_WITHIN && !call.starts_with("write ") {
@@ -170,11 +182,7 @@ fn a_run_killed_at_any_of_its_calls_ends_as_one_never_stopped() {
 #[test]
 fn a_disk_that_is_full_at_any_call_of_a_run_is_told_in_one_line_and_the_run_goes_on_later() {
     let sae = Sae::new();
-    let Some(faults) = Faults::new(&sae, "run") else { return };
-    let reference = sae.reference(RUN);
-    let line = format!("train {RUN} --out run -q");
-    let calls = faults.calls(&line);
-    std::fs::remove_dir_all(sae.path("run")).unwrap();
+    let Some(Victim { faults, reference, line, calls }) = Victim::new(&sae, "run") else { return };
     for (at, call) in calls.iter().enumerate() {
         let what = format!("call {} of {}: {call}", at + 1, calls.len());
         let output = faults.run(&line, at + 1, ENOSPC);

@@ -18,8 +18,6 @@ mod naive;
 mod openblas;
 mod pass;
 mod product;
-#[cfg(test)]
-mod same_chain;
 mod unfused;
 
 pub use fused::Fused;

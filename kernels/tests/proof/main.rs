@@ -14,6 +14,7 @@ mod hashes;
 mod memory;
 mod norm;
 mod properties;
+mod same_chain;
 mod soak;
 mod support;
 mod threads;

@@ -1,36 +1,27 @@
 //! The unfused backend over the fused backend's own product: then both compute the same chains, and whatever differs
 //! between them would be the doing of fusion.
 
-#[path = "../../tests/proof/support/mod.rs"]
-#[allow(dead_code, reason = "the integration tests use all of it")]
-mod support;
+use sae_kernels::ops::{Form, Gemm};
+use sae_kernels::{Backend, Fused, Isa, Layout, MatMut, MatRef, Product, Sgemm, Unfused};
 
-use super::{Backend, BackendKind, Fused, Product, Sgemm, Unfused};
-use crate::isa::Isa;
-use crate::layout::Layout;
-use crate::ops::{Form, Gemm};
-use crate::view::{MatMut, MatRef};
-use support::{Case, Data, Op, Places, Shared, Storage, run, share, training};
+use crate::support::{Case, Data, Op, Places, Shared, Storage, run, share, training};
 
 /// The product of [`Fused`].
 #[derive(Debug)]
 struct FusedProduct(Fused);
 
 impl Product for FusedProduct {
-    fn kind(&self) -> BackendKind {
-        BackendKind::Fused
-    }
-
-    fn sgemm(&mut self, op: Sgemm<'_>) {
-        let Sgemm { form, m, n, k, accumulate, .. } = op;
+    fn sgemm(&mut self, mut op: Sgemm<'_>) {
+        let ([m, n, k], form, accumulate) = (op.dims(), op.form(), op.accumulate());
         let [a_rows, a_cols] = match form {
             Form::Nn => [m, k],
             Form::Tn => [k, m],
         };
-        let [a, b, c] = [(a_rows, a_cols, op.lda), (k, n, op.ldb), (m, n, op.ldc)]
+        let ((a, lda), (b, ldb), (c, ldc)) = op.operands();
+        let [of_a, of_b, of_c] = [(a_rows, a_cols, lda), (k, n, ldb), (m, n, ldc)]
             .map(|(rows, cols, ld)| Layout::row_major_ld(rows, cols, ld).unwrap());
-        let (a, b) = (MatRef::new(op.a, a).unwrap(), MatRef::new(op.b, b).unwrap());
-        self.0.gemm(Gemm { form, a, b, c: MatMut::new(op.c, c).unwrap(), accumulate }).unwrap();
+        let (a, b) = (MatRef::new(a, of_a).unwrap(), MatRef::new(b, of_b).unwrap());
+        self.0.gemm(Gemm { form, a, b, c: MatMut::new(c, of_c).unwrap(), accumulate }).unwrap();
     }
 }
 
