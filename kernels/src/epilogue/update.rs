@@ -61,13 +61,56 @@ impl<S: Simd> By<S> {
             limit_below: simd.splat(-clip.limit),
         }
     }
+
+    /// The gradient, clipped.
+    #[inline(always)]
+    fn clipped(&self, g: S::F) -> S::F {
+        let s = self.simd;
+        let g = s.mul(self.scale, g);
+        // Comparisons with NaN are false: it stays.
+        let g = s.select(s.gt(g, self.limit), self.limit, g);
+        s.select(s.lt(g, self.limit_below), self.limit_below, g)
+    }
+
+    /// The gradient with that of the weight decay.
+    #[inline(always)]
+    fn decayed(&self, g: S::F, w: S::F) -> S::F {
+        self.simd.mul_add(self.decay, w, g)
+    }
+
+    /// The velocity of gradient descent with momentum.
+    #[inline(always)]
+    fn velocity(&self, g: S::F, m: S::F) -> S::F {
+        self.simd.mul_add(self.m_keep, m, g)
+    }
+
+    /// The moving average of the squares.
+    #[inline(always)]
+    fn squares(&self, g: S::F, v: S::F) -> S::F {
+        let s = self.simd;
+        s.mul_add(self.v_keep, v, s.mul(s.mul(self.v_take, g), g))
+    }
+
+    /// The weights, moved along `step` by the learning rate.
+    #[inline(always)]
+    fn moved(&self, w: S::F, step: S::F) -> S::F {
+        self.simd.neg_mul_add(self.lr, step, w)
+    }
 }
 
-/// The formulas of [`Rule`] on one vector: `(w, m, v)` of the step before to those after. State a rule does not keep
-/// comes and goes as zero.
+/// The formulas of [`Rule`] on one vector: `(w, m, v)` of the step before to those after. State a rule does not keep comes and
+/// goes as zero.
 trait Formula {
     const FIRST: bool;
     const SECOND: bool;
+
+    /// The gradient as the rule takes it, before the weight decay.
+    #[inline(always)]
+    fn gradient<S: Simd>(_: &By<S>, g: S::F) -> S::F {
+        g
+    }
+
+    /// The step by a gradient with that of the weight decay.
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F);
 }
 
@@ -85,9 +128,7 @@ impl Formula for Sgd {
 
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let g = s.mul_add(by.decay, w, g);
-        (s.neg_mul_add(by.lr, g, w), m, v)
+        (by.moved(w, g), m, v)
     }
 }
 
@@ -97,10 +138,8 @@ impl Formula for Momentum {
 
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let g = s.mul_add(by.decay, w, g);
-        let m = s.mul_add(by.m_keep, m, g);
-        (s.neg_mul_add(by.lr, m, w), m, v)
+        let m = by.velocity(g, m);
+        (by.moved(w, m), m, v)
     }
 }
 
@@ -110,10 +149,8 @@ impl Formula for Nesterov {
 
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let g = s.mul_add(by.decay, w, g);
-        let m = s.mul_add(by.m_keep, m, g);
-        (s.neg_mul_add(by.lr, s.mul_add(by.m_keep, m, g), w), m, v)
+        let m = by.velocity(g, m);
+        (by.moved(w, by.velocity(g, m)), m, v)
     }
 }
 
@@ -123,11 +160,9 @@ impl Formula for RmsProp {
 
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let g = s.mul_add(by.decay, w, g);
-        let v = s.mul_add(by.v_keep, v, s.mul(s.mul(by.v_take, g), g));
+        let (s, v) = (by.simd, by.squares(g, v));
         let step = s.div(g, s.add(s.sqrt(v), by.eps));
-        (s.neg_mul_add(by.lr, step, w), m, v)
+        (by.moved(w, step), m, v)
     }
 }
 
@@ -138,11 +173,10 @@ impl Formula for Adam {
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
         let s = by.simd;
-        let g = s.mul_add(by.decay, w, g);
         let m = s.mul_add(by.m_keep, m, s.mul(by.m_take, g));
-        let v = s.mul_add(by.v_keep, v, s.mul(s.mul(by.v_take, g), g));
+        let v = by.squares(g, v);
         let step = s.div(m, s.mul_add(s.sqrt(v), by.v_scale, by.eps));
-        (s.neg_mul_add(by.lr, step, s.mul(by.shrink, w)), m, v)
+        (by.moved(s.mul(by.shrink, w), step), m, v)
     }
 }
 
@@ -151,12 +185,13 @@ impl<F: Formula> Formula for Clipped<F> {
     const SECOND: bool = F::SECOND;
 
     #[inline(always)]
+    fn gradient<S: Simd>(by: &By<S>, g: S::F) -> S::F {
+        by.clipped(g)
+    }
+
+    #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let g = s.mul(by.scale, g);
-        // Comparisons with NaN are false: it stays.
-        let g = s.select(s.gt(g, by.limit), by.limit, g);
-        F::step(by, s.select(s.lt(g, by.limit_below), by.limit_below, g), w, m, v)
+        F::step(by, g, w, m, v)
     }
 }
 
@@ -205,7 +240,7 @@ unsafe fn row<S: Simd, F: Formula, const WHOLE: bool>(by: &By<S>, at: Row, len: 
             let w = load_whole::<S, WHOLE>(s, at.w.add(c), n);
             let m = if F::FIRST { load_whole::<S, WHOLE>(s, at.m.add(c), n) } else { s.splat(0.0) };
             let v = if F::SECOND { load_whole::<S, WHOLE>(s, at.v.add(c), n) } else { s.splat(0.0) };
-            let (w, m, v) = F::step(by, g, w, m, v);
+            let (w, m, v) = F::step(by, by.decayed(F::gradient(by, g), w), w, m, v);
             store_n(s, at.w.add(c), w, n);
             if F::FIRST {
                 store_n(s, at.m.add(c), m, n);
