@@ -75,7 +75,7 @@ impl Race {
         let weights = 2 * size_of::<f32>() as u128 * d_in as u128 * d_hid as u128;
         let bytes = self.op.bytes(self.sizes).saturating_mul(self.contenders.len() as u128).saturating_add(weights);
         let what = format!("{op} of {batch} x {d_in} x {d_hid}, for {} contenders", self.contenders.len());
-        sae_harness::model::require_memory("sae-compare", &what, bytes)
+        sae_harness::memory::require("sae-compare", &what, bytes)
     }
 }
 

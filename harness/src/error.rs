@@ -108,9 +108,14 @@ impl Error {
         self.exit_code() == 2
     }
 
-    /// An [`Error::Input`].
+    /// An [`Error::Input`]. Where what was found is another error that says what it expected, that is said and not `expected`,
+    /// which knows less.
     pub(crate) fn input(file: impl fmt::Display, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Input { file: one_line(&file.to_string()), found: found.into(), expected: expected.into() }
+        let (file, found) = (one_line(&file.to_string()), found.into());
+        match found.split_once(", expected ") {
+            Some((found, expected)) => Self::Input { file, found: found.to_owned(), expected: expected.to_owned() },
+            None => Self::Input { file, found, expected: expected.into() },
+        }
     }
 
     /// An [`Error::Setting`] without a suggestion.
@@ -192,6 +197,13 @@ mod tests {
         let error = Error::Missing { path: "a\nb".into(), nearest: Some("a\rb".into()), expected: "a file" };
         assert_eq!(error.to_string(), "a\\nb: no such file or folder (did you mean `a\\rb`?); expected a file");
         assert_eq!(excerpt(&"é\n".repeat(40)), format!("{}…", "é\\n".repeat(20)));
+    }
+
+    #[test]
+    fn what_another_error_expected_is_said_once() {
+        let inner = "rows of 2 columns, expected 1, as in the training data";
+        assert_eq!(Error::input("m", inner, "a map that fits").to_string(), format!("m: {inner}"));
+        assert_eq!(Error::input("m", "rows of 2 columns", "1").to_string(), "m: rows of 2 columns, expected 1");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod error;
 pub mod eval;
 pub mod experiments;
 mod json;
+pub mod memory;
 pub mod measure;
 pub mod model;
 mod paths;

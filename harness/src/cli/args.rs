@@ -52,6 +52,27 @@ pub(super) enum Command {
     Other(Vec<OsString>),
 }
 
+/// The settings of a training, those of them that have options of their own.
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    /// A TOML file of settings; every key has a default
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, or a folder of images or with
+    /// MNIST's files (config key data.source)
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: Option<String>,
+    /// fused, openblas, matrixmultiply or naive (config key backend)
+    #[arg(long, value_name = "B")]
+    pub(super) backend: Option<String>,
+    /// Threads; 0 for all (config key threads)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(super) threads: Option<String>,
+    /// What all random numbers come from (config key seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) seed: Option<String>,
+}
+
 const TRAIN_HELP: &str = "Any config key can be given as --section.key VALUE or --section.key=VALUE and
 wins over the file. The keys:
   seed, backend, threads
@@ -65,9 +86,9 @@ wins over the file. The keys:
               warmup_factor, steps, end_factor, min_lr, step_size, gamma,
               factor, patience, threshold, cooldown
   early_stopping.  patience, min_delta
-  train.      batch, epochs, max_steps, shuffle, drop_last, threshold_active,
-              checkpoint_steps, checkpoint_minutes, keep, tensorboard,
-              tensorboard_share
+  train.      batch, epochs, max_steps, shuffle, drop_last, clip_value, clip_norm,
+              threshold_active, checkpoint_steps, checkpoint_minutes, keep,
+              tensorboard, tensorboard_share
 
 The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
 that of the data, N the first free number. It gets report.html, which tells all
@@ -89,13 +110,8 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_HELP)]
 pub(super) struct TrainArgs {
-    /// A TOML file of settings; every key has a default
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, or a folder of images or with
-    /// MNIST's files (config key data.source)
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: Option<String>,
+    #[command(flatten)]
+    pub(super) settings: Settings,
     /// The run directory: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -105,15 +121,6 @@ pub(super) struct TrainArgs {
     /// With --resume: also where settings or data have changed
     #[arg(long, requires = "resume")]
     pub(super) force: bool,
-    /// fused, openblas, matrixmultiply or naive (config key backend)
-    #[arg(long, value_name = "B")]
-    pub(super) backend: Option<String>,
-    /// Threads; 0 for all (config key threads)
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub(super) threads: Option<String>,
-    /// What all random numbers come from (config key seed)
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(super) seed: Option<String>,
     /// JSON on stdout instead of a table: a line an epoch, then one that sums up
     #[arg(long)]
     pub(super) json: bool,
@@ -143,29 +150,16 @@ Example:
   sae sweep --resume runs/beta";
 
 #[derive(Debug, Args)]
-#[command(after_help = SWEEP_HELP)]
+#[command(after_help = SWEEP_HELP, mut_arg("config", |arg| arg.help("A TOML file of settings with [sweep]")))]
 pub(super) struct SweepArgs {
-    /// A TOML file of settings with [sweep]
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// What `sae train --data` takes (config key data.source)
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: Option<String>,
+    #[command(flatten)]
+    pub(super) settings: Settings,
     /// The folder: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Goes on with the sweep in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
     pub(super) resume: Option<PathBuf>,
-    /// fused, openblas, matrixmultiply or naive (config key backend)
-    #[arg(long, value_name = "B")]
-    pub(super) backend: Option<String>,
-    /// Threads; 0 for all (config key threads)
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub(super) threads: Option<String>,
-    /// What all random numbers come from (config key seed)
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(super) seed: Option<String>,
     /// JSON on stdout instead of words
     #[arg(long)]
     pub(super) json: bool,
@@ -183,6 +177,16 @@ pub(super) struct RunOn {
     /// Threads; 0 for all
     #[arg(long, value_name = "T", default_value_t = 0, allow_hyphen_values = true)]
     pub(super) threads: usize,
+}
+
+/// A trained model, and what it is given.
+#[derive(Debug, Args)]
+pub(super) struct ModelAndData {
+    /// A run directory, or a model.safetensors with its cfg.json beside it
+    pub(super) model: PathBuf,
+    /// What `sae train --data` takes
+    #[arg(long, value_name = "SPEC")]
+    pub(super) data: String,
 }
 
 const EVAL_HELP: &str = "Errors are those of preprocessed data: the map fitted in training is applied
@@ -205,11 +209,8 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = EVAL_HELP)]
 pub(super) struct EvalArgs {
-    /// A run directory, or a model.safetensors with its cfg.json beside it
-    pub(super) model: PathBuf,
-    /// What `sae train --data` takes
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: String,
+    #[command(flatten)]
+    pub(super) of: ModelAndData,
     /// Rows to fit probes, components and thresholds on
     #[arg(long, value_name = "SPEC")]
     pub(super) fit: Option<String>,
@@ -267,11 +268,8 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = ENCODE_HELP)]
 pub(super) struct EncodeArgs {
-    /// A run directory, or a model.safetensors with its cfg.json beside it
-    pub(super) model: PathBuf,
-    /// What `sae train --data` takes
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: String,
+    #[command(flatten)]
+    pub(super) of: ModelAndData,
     /// The file, NAME.npy
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
@@ -298,11 +296,8 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = PRUNE_HELP)]
 pub(super) struct PruneArgs {
-    /// A run directory, or a model.safetensors with its cfg.json beside it
-    pub(super) model: PathBuf,
-    /// What `sae train --data` takes
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: String,
+    #[command(flatten)]
+    pub(super) of: ModelAndData,
     /// Units with a mean activation (a mean magnitude, of units that can be negative) below this go
     #[arg(long, value_name = "E", allow_hyphen_values = true)]
     pub(super) threshold: Option<f64>,
@@ -345,24 +340,11 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = STACK_HELP)]
 pub(super) struct StackArgs {
-    /// A TOML file of settings; every key has a default
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// What `sae train --data` takes (config key data.source)
-    #[arg(long, value_name = "SPEC")]
-    pub(super) data: Option<String>,
+    #[command(flatten)]
+    pub(super) settings: Settings,
     /// The folder of the stack: new, or empty
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// fused, openblas, matrixmultiply or naive (config key backend)
-    #[arg(long, value_name = "B")]
-    pub(super) backend: Option<String>,
-    /// Threads; 0 for all (config key threads)
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    pub(super) threads: Option<String>,
-    /// What all random numbers come from (config key seed)
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(super) seed: Option<String>,
     /// One JSON object on stdout instead of a table
     #[arg(long)]
     pub(super) json: bool,

@@ -44,7 +44,7 @@ pub(super) fn run(args: BenchArgs) -> Result {
     }
     let kind = args.on.backend.parse()?;
     let bytes = op.bytes(sizes).saturating_add(if args.phases { Phases::bytes() } else { 0 });
-    crate::model::require_memory("sae bench", &format!("{} at this size", op.name()), bytes)?;
+    crate::memory::require("sae bench", &format!("{} at this size", op.name()), bytes)?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
         let isa = Isa::detect()?;

@@ -19,8 +19,8 @@ pub(super) fn run(args: EncodeArgs) -> Result {
     check_out(&args.out)?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
-        let mut set = load(&args.data, args.seed)?;
-        let mut model = Encoder::load(&args.model, kind)?;
+        let mut set = load(&args.of.data, args.seed)?;
+        let mut model = Encoder::load(&args.of.model, kind)?;
         model.prepare(&mut set)?;
         let shape = [set.rows as u64, model.d_hid() as u64];
         let mut refused = None;

@@ -115,6 +115,42 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What the indented lines of a command's help list, as `section.key`; what is in parentheses is said of a key.
+    fn listed(command: &str) -> Vec<String> {
+        let cli = Cli::command();
+        let help = cli.find_subcommand(command).unwrap().get_after_help().unwrap().to_string();
+        let (before, _) = help.split_once("Example:").unwrap();
+        let lines: Vec<&str> = before.lines().filter(|line| line.starts_with("  ")).collect();
+        let text: String = lines.join(" ").split('(').map(|part| part.split_once(')').map_or(part, |p| p.1)).collect();
+        let mut section = "";
+        let mut keys = Vec::new();
+        for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+            if word.ends_with('.') {
+                section = word;
+            } else {
+                keys.push(format!("{section}{word}"));
+            }
+        }
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_help_names_every_key_of_the_configuration() {
+        let mut expected = [vec![], vec![]];
+        for (key, value) in crate::config::Config::default().to_toml().unwrap().parse::<toml::Table>().unwrap() {
+            match value {
+                toml::Value::Table(section) => {
+                    let of_stack = usize::from(key == "stack");
+                    expected[of_stack].extend(section.keys().map(|inner| format!("{key}.{inner}")));
+                }
+                _ => expected[0].push(key),
+            }
+        }
+        expected.iter_mut().for_each(|keys| keys.sort());
+        assert_eq!([listed("train"), listed("stack")], expected);
+    }
+
     #[test]
     fn an_unknown_command_is_answered_with_its_nearest() {
         assert!(unknown_command(&["trian".into()]).to_string().contains("did you mean `train`?"));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 
-use super::args::Cli;
+use super::args::{Cli, Settings};
 use crate::error::{Error, Result, excerpt, nearest};
 
 /// The commands that take config keys.
@@ -12,6 +12,16 @@ const CONFIGURED: [&str; 3] = ["train", "stack", "sweep"];
 
 /// Keys and their values, in the order given.
 pub(super) type Overrides = Vec<(String, String)>;
+
+impl Settings {
+    /// All that the command line says of settings, in the order in which it is laid over the file: `overrides` come last.
+    pub(super) fn pairs(&self, overrides: Overrides) -> Overrides {
+        let named =
+            [("data.source", &self.data), ("backend", &self.backend), ("threads", &self.threads), ("seed", &self.seed)];
+        let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        named.chain(overrides).collect()
+    }
+}
 
 /// Takes the config keys out of the arguments of a command that has such; clap gets the rest.
 ///

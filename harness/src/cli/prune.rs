@@ -23,11 +23,11 @@ pub(super) fn run(args: PruneArgs) -> Result {
     let kind = args.on.backend.parse()?;
     let pool = system::pool(args.on.threads)?;
     pool.install(|| {
-        let mut model = Model::load(&args.model, kind)?;
-        let file = ModelFile::load(&args.model).map_err(|e| unreadable(&args.model, e))?;
-        let mut config = settings(&args.model)?;
-        (config.backend, config.data.source, config.seed) = (kind, args.data.clone(), args.seed.unwrap_or(config.seed));
-        let set = TrainingSet::with_map(&config, load(&args.data, config.seed)?, model.preprocessing().clone())?;
+        let mut model = Model::load(&args.of.model, kind)?;
+        let file = ModelFile::load(&args.of.model).map_err(|e| unreadable(&args.of.model, e))?;
+        let mut config = settings(&args.of.model)?;
+        (config.backend, config.data.source, config.seed) = (kind, args.of.data.clone(), args.seed.unwrap_or(config.seed));
+        let set = TrainingSet::with_map(&config, load(&args.of.data, config.seed)?, model.preprocessing().clone())?;
         if set.train.cols != model.d_in() {
             let expected = format!("{}, the input width of the model", model.d_in());
             return Err(Error::input(&set.train.name, format!("rows have {} columns", set.train.cols), expected));
@@ -91,8 +91,8 @@ fn report(
 ) -> Result {
     if args.json {
         let mut object = json!({
-            "model": args.model.display().to_string(),
-            "data": args.data,
+            "model": args.of.model.display().to_string(),
+            "data": args.of.data,
             "out": args.out.display().to_string(),
             "units_before": before,
             "units_after": after,

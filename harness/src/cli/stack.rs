@@ -13,11 +13,8 @@ use crate::stack::{Judged, Stack, Stage, train};
 use crate::train::{Silent, TrainingSet};
 
 pub(super) fn run(args: StackArgs, overrides: Overrides) -> Result {
-    let named =
-        [("data.source", &args.data), ("backend", &args.backend), ("threads", &args.threads), ("seed", &args.seed)];
-    let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-    let settings: Overrides = named.chain(overrides).collect();
-    let config = Config::load(args.config.as_deref(), &settings)?;
+    let settings = args.settings.pairs(overrides);
+    let config = Config::load(args.settings.config.as_deref(), &settings)?;
     if config.stack.layers.is_empty() {
         return Err(Error::setting("stack.layers", "[]", "the width of each layer, as in --stack.layers 200,200"));
     }
@@ -99,7 +96,7 @@ fn object(judged: &Judged) -> Value {
 
 /// `sae eval` of a stack: how well it classifies.
 pub(super) fn evaluate(stack: &Stack, args: &EvalArgs) -> Result {
-    let mut set: Dataset = load(&args.data, args.seed)?;
+    let mut set: Dataset = load(&args.of.data, args.seed)?;
     let Some(labels) = set.labels.take() else {
         return Err(Error::input(&set.name, "there are no labels", "labelled rows, to evaluate a stack on"));
     };
@@ -108,15 +105,15 @@ pub(super) fn evaluate(stack: &Stack, args: &EvalArgs) -> Result {
     let known = stack.head.as_ref().map_or(&[][..], |head| &head.labels);
     if args.json {
         let mut value = object(&judged);
-        value["model"] = args.model.display().to_string().into();
-        value["data"] = args.data.clone().into();
+        value["model"] = args.of.model.display().to_string().into();
+        value["data"] = args.of.data.clone().into();
         value["rows"] = set.rows.into();
         value["labels"] = known.into();
         return output::print_json(&value);
     }
     let mut text = format!(
         "{} on {} ({} rows)\naccuracy       {:.2}%\ncross-entropy  {}\n\nrows of each label, by the label predicted\n{:>8}",
-        args.model.display(),
+        args.of.model.display(),
         set.name,
         set.rows,
         100.0 * judged.accuracy,

@@ -32,11 +32,8 @@ const ALONE_SHARE: f64 = 0.05;
 const ALONE_STEPS: u64 = 9;
 
 pub(super) fn run(args: SweepArgs, overrides: Overrides) -> Result {
-    let named =
-        [("data.source", &args.data), ("backend", &args.backend), ("threads", &args.threads), ("seed", &args.seed)];
-    let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-    let settings: Overrides = named.chain(overrides).collect();
-    let (sweep, dir) = match (&args.resume, &args.config) {
+    let settings = args.settings.pairs(overrides);
+    let (sweep, dir) = match (&args.resume, &args.settings.config) {
         (None, Some(config)) => {
             let sweep = Sweep::load(config, &settings)?;
             let dir = create(args.out.as_deref())?;

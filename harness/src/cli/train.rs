@@ -16,13 +16,10 @@ use crate::train::Trainer;
 use begin::Session;
 
 pub(super) fn run(args: TrainArgs, overrides: Overrides) -> Result {
-    let named =
-        [("data.source", &args.data), ("backend", &args.backend), ("threads", &args.threads), ("seed", &args.seed)];
-    let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-    let settings: Overrides = named.chain(overrides).collect();
+    let settings = args.settings.pairs(overrides);
     match &args.resume {
         None => {
-            let config = Config::load(args.config.as_deref(), &settings)?;
+            let config = Config::load(args.settings.config.as_deref(), &settings)?;
             system::pool(config.threads)?.install(|| train(begin::start(config, &args)?, &args))
         }
         Some(dir) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Gate, Outcome, Series};
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::report::number::short;
 
 /// The page.
 pub const PAGE: &str = "README.md";
@@ -119,17 +120,4 @@ fn summary(values: &[f64]) -> (f64, f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     (mean, low, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
-}
-
-/// Four significant digits.
-fn short(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude == 0.0 || !value.is_finite() {
-        return value.to_string();
-    }
-    if !(1e-3..1e6).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 9) as usize;
-    format!("{value:.decimals$}")
 }

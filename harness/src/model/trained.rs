@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE};
 use super::objective::saved_objective;
-use super::{Batch, Evaluation, Seen, evaluate, memory, reconstruct, unreadable};
+use super::{Batch, Evaluation, Seen, evaluate, reconstruct, step_bytes, unreadable};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::paths::missing;
 use crate::preprocess::Fitted;
 
@@ -62,7 +63,7 @@ impl Model {
         let preprocessing = fitted(&cfg.preprocessing, name)?;
         preprocessing.check(d_in, name)?;
         let objective = saved_objective(&cfg, name)?;
-        memory::require(name, "the model", memory::step_bytes(d_in, d_hid, BATCH, 0))?;
+        memory::require(name, "the model", step_bytes(d_in, d_hid, BATCH, 0))?;
         let backend = backend(kind)?;
         let mut step = Step::new(d_in, d_hid, BATCH, backend.panel(), objective)
             .map_err(|e| Error::input(name, e.to_string(), "an objective that can be computed"))?;

@@ -197,8 +197,10 @@ impl Fitted {
             Self::Pca(map) => map.inputs(),
             _ => d_in,
         };
-        let width =
-            self.width(raw).map_err(|e| Error::input(name, format!("sae.preprocessing: {e}"), "a map that fits"))?;
+        let width = self.width(raw).map_err(|e| match e {
+            Error::Input { found, expected, .. } => Error::input(name, format!("sae.preprocessing: {found}"), expected),
+            other => other,
+        })?;
         let patch = matches!(self, Self::Patches(map) if !map.fits(d_in));
         if width != d_in || patch {
             let expected = format!("rows of {d_in} columns, the input width of the model");

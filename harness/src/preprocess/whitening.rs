@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Options, RowMajor};
 use crate::error::{Error, Result};
 use crate::eval::baseline::Pca;
-use crate::model::require_memory;
+use crate::memory;
 
 /// Rows that are mapped at a time.
 const BLOCK: usize = 256;
@@ -44,7 +44,7 @@ impl Whitening {
         };
         // The covariance, its eigenvectors and the working space of the eigenvalues.
         let square = (cols as u128).saturating_pow(2).saturating_mul(6 * size_of::<f64>() as u128);
-        require_memory("data.preprocess", &format!("whitening {cols} columns"), square)?;
+        memory::require("data.preprocess", &format!("whitening {cols} columns"), square)?;
         let pca = Pca::fit(data, cols)?;
         let largest = pca.eigenvalues().first().copied().unwrap_or(0.0);
         // Eigenvalues are right to a multiple of d·ε_machine·λ_max: what is below is no spread.

@@ -9,6 +9,7 @@ pub mod figure;
 pub mod filters;
 pub mod ink;
 pub mod lines;
+pub mod number;
 pub mod page;
 pub mod palette;
 pub mod pictures;

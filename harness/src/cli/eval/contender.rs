@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::eval::baseline::Pca;
-use crate::model::{Model, require_memory};
+use crate::memory;
+use crate::model::Model;
 
 /// The share of the variance that principal components hold, where hidden units are as many as inputs.
 const SHARE: f64 = 0.95;
@@ -48,7 +49,7 @@ impl Contender<'_> {
             Self::Model { model, .. } => {
                 let width = model.d_hid();
                 let bytes = (x.len() / d) as u128 * width as u128 * size_of::<f32>() as u128;
-                require_memory("sae eval", "the features of all rows", bytes)?;
+                memory::require("sae eval", "the features of all rows", bytes)?;
                 let mut features = Vec::with_capacity(x.len() / d * width);
                 model.encode(x, |h| {
                     features.extend_from_slice(h);
@@ -96,6 +97,6 @@ fn components(pca: &Pca, d_hid: usize) -> usize {
 pub(super) fn fit_pca(x: &[f32], d: usize) -> Result<Pca> {
     // Three square matrices and the working space of the eigenvalues.
     let square = (d as u128).saturating_pow(2).saturating_mul(size_of::<f64>() as u128);
-    require_memory("sae eval", "the principal components (--no-baselines leaves them out)", square.saturating_mul(6))?;
+    memory::require("sae eval", "the principal components (--no-baselines leaves them out)", square.saturating_mul(6))?;
     Pca::fit(x, d).map_err(Error::from)
 }

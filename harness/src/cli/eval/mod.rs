@@ -68,17 +68,17 @@ pub(super) fn run(args: EvalArgs) -> Result {
 }
 
 fn evaluate(args: &EvalArgs, kinds: &[Noise]) -> Result {
-    if Stack::is_at(&args.model) {
-        return stack::evaluate(&Stack::load(&args.model)?, args);
+    if Stack::is_at(&args.of.model) {
+        return stack::evaluate(&Stack::load(&args.of.model)?, args);
     }
     let kind = args.on.backend.parse()?;
-    let mut model = Model::load(&args.model, kind)?;
+    let mut model = Model::load(&args.of.model, kind)?;
     let prepared = |spec: &str| -> Result<Dataset> {
         let mut set = load(spec, args.seed)?;
         model.prepare(&mut set)?;
         Ok(set)
     };
-    let set = prepared(&args.data)?;
+    let set = prepared(&args.of.data)?;
     let fit = args.fit.as_deref().map(prepared).transpose()?;
     let found = model.evaluate(&set.data, args.threshold_active)?;
     if !found.terms.loss.is_finite() {
@@ -89,7 +89,7 @@ fn evaluate(args: &EvalArgs, kinds: &[Noise]) -> Result {
         true => None,
         false => Some(fit_pca(&fit.as_ref().unwrap_or(&set).data, set.cols)?),
     };
-    let plain = if args.plain { Some(plain::train(&args.model, kind)?) } else { None };
+    let plain = if args.plain { Some(plain::train(&args.of.model, kind)?) } else { None };
     let peak = measures::peak(model.preprocessing(), set.range());
     let mut on = Evaluated { args, model, set, fit, pca, plain, peak };
 
@@ -165,8 +165,8 @@ impl Report {
         let quantiles: serde_json::Map<_, _> =
             quantiles.iter().map(|(name, v)| ((*name).to_owned(), json!(v))).collect();
         for (key, value) in [
-            ("model", json!(args.model.display().to_string())),
-            ("data", json!(args.data)),
+            ("model", json!(args.of.model.display().to_string())),
+            ("data", json!(args.of.data)),
             ("fit", json!(args.fit)),
             ("d_in", json!(model.d_in())),
             ("d_hid", json!(model.d_hid())),
@@ -209,7 +209,7 @@ impl Report {
         let (backend, isa) = model.backend();
         let mut text = format!(
             "{} on {} ({} rows, {} x {}), {backend} on {isa}\n{}",
-            args.model.display(),
+            args.of.model.display(),
             set.name,
             set.rows,
             model.d_in(),

@@ -50,7 +50,7 @@ pub(super) fn find(path: &Path, args: &TrainArgs, settings: &Overrides) -> Resul
     let dir = RunDir::open(path)?;
     let found = Store::new(path, 1).newest()?;
     let own = dir.file(CONFIG);
-    let config = match (&args.config, &found) {
+    let config = match (&args.settings.config, &found) {
         (Some(file), _) => Config::load(Some(file), settings)?,
         (None, Some(found)) if !own.is_file() => Config::parse(&found.checkpoint.config, "checkpoint", settings)?,
         _ => Config::load(Some(&own), settings)?,

@@ -4,22 +4,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, Render, html};
 
+use crate::report::axis::superscript;
 use crate::report::filters::FilterSheet;
+use crate::report::number;
 
-/// Four significant digits.
+/// Four significant digits, set as in print.
 pub(super) fn short(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude == 0.0 || !value.is_finite() {
-        return if value.is_finite() { "0".into() } else { "not finite".into() };
+    if !value.is_finite() {
+        return "not finite".into();
     }
-    if !(1e-3..1e6).contains(&magnitude) {
-        let text = format!("{value:.2e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let exponent = exponent.parse().unwrap_or(0);
-        return format!("{mantissa}·10{}", crate::report::axis::superscript(exponent)).replace('-', "−");
-    }
-    let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 9) as usize;
-    format!("{value:.decimals$}").replace('-', "−")
+    let text = number::short(value);
+    let set = text.split_once('e').and_then(|(mantissa, exponent)| {
+        Some(format!("{mantissa}·10{}", superscript(exponent.parse().ok()?)))
+    });
+    set.unwrap_or(text).replace('-', "−")
 }
 
 /// A whole number with its thousands apart.
@@ -111,7 +109,7 @@ mod tests {
     #[test]
     fn numbers_are_short_and_set_as_in_print() {
         assert_eq!([1.0, 12.3456, 0.0, -0.5].map(short), ["1.000", "12.35", "0", "−0.5000"]);
-        assert_eq!([1.5e-9, 2e7, f64::NAN].map(short), ["1.50·10⁻⁹", "2.00·10⁷", "not finite"]);
+        assert_eq!([1.5e-9, 2e7, f64::NAN].map(short), ["1.500·10⁻⁹", "2.000·10⁷", "not finite"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1.234, 65.0, 125.0, 7260.0].map(duration), ["1.23 s", "65 s", "2 min 5 s", "2 h 1 min"]);
     }
