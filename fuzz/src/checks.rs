@@ -11,13 +11,16 @@ use std::io::{Cursor, Write};
 
 use sae_harness::Config;
 use sae_harness::data::{Dataset, from_bytes};
+use sae_harness::model::attach_constants;
 use sae_harness::model::file::{ModelFile, Weights};
+use sae_harness::preprocess::Fitted;
+use sae_harness::stack::Stack;
 
 /// What a target does with any bytes: it panics where they find a fault.
 pub type Check = fn(&[u8]);
 
 /// The check of each target.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 12] = [
     ("idx", idx),
     ("gzip", gzip),
     ("npy", npy),
@@ -28,6 +31,8 @@ pub const ALL: [(&str, Check); 10] = [
     ("jpeg", jpeg),
     ("config", config),
     ("model", model),
+    ("preprocess", preprocess),
+    ("stack", stack),
 ];
 
 /// IDX, as it is.
@@ -134,8 +139,7 @@ pub fn config(bytes: &[u8]) {
 
 /// The two files of a model: the text up to the first 0 is `cfg.json`, what follows the weights.
 pub fn model(bytes: &[u8]) {
-    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    let (config, weights) = (&bytes[..end], bytes.get(end + 1..).unwrap_or_default());
+    let (config, weights) = two(bytes);
     match ModelFile::from_bytes(config, weights) {
         Ok(model) => {
             let (config, weights) = model.to_bytes().unwrap();
@@ -146,6 +150,54 @@ pub fn model(bytes: &[u8]) {
             assert!(one_line(&message) && message.len() < LONGEST, "{message}");
         }
     }
+}
+
+/// The map of a model: the text up to the first 0 is what `cfg.json` says of it, what follows `preprocess.safetensors`.
+pub fn preprocess(bytes: &[u8]) {
+    /// Values of a row that the map is tried on.
+    const MOST: usize = 64;
+    let (text, file) = two(bytes);
+    let Ok(mut constants) = serde_json::from_slice(text) else { return };
+    if let Err(error) = attach_constants(&mut constants, file) {
+        return refusal("preprocess.safetensors", &error.to_string());
+    }
+    let Ok(map) = serde_json::from_value::<Fitted>(constants) else { return };
+    let again = serde_json::to_value(&map).unwrap();
+    assert_eq!(serde_json::from_value::<Fitted>(again).unwrap(), map);
+    for cols in 1..=MOST {
+        let row = vec![0.5; cols];
+        match map.apply(row, cols) {
+            Ok(mapped) => {
+                assert!(mapped.len() == map.width(cols).unwrap() && mapped.iter().all(|v| v.is_finite()));
+                assert_eq!(map.invert(mapped, cols).map(|raw| raw.len()).unwrap_or(cols), cols);
+            }
+            Err(error) => {
+                let message = error.to_string();
+                assert!(one_line(&message) && message.len() < LONGEST, "{message}");
+            }
+        }
+    }
+}
+
+/// The two files of a stack: the text up to the first 0 is `stack.json`, what follows the weights.
+pub fn stack(bytes: &[u8]) {
+    let (config, weights) = two(bytes);
+    match Stack::from_bytes(config, weights) {
+        Ok(stack) => {
+            let (config, weights) = stack.to_bytes().unwrap();
+            assert_eq!(Stack::from_bytes(&config, &weights).unwrap(), stack);
+        }
+        Err(error) => {
+            refusal("stack.", &error.to_string());
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+    }
+}
+
+/// What is before the first 0, and what is behind it.
+fn two(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
 }
 
 /// The longest message.

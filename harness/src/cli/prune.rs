@@ -26,7 +26,8 @@ pub(super) fn run(args: PruneArgs) -> Result {
         let mut model = Model::load(&args.of.model, kind)?;
         let file = ModelFile::load(&args.of.model).map_err(|e| unreadable(&args.of.model, e))?;
         let mut config = settings(&args.of.model)?;
-        (config.backend, config.data.source, config.seed) = (kind, args.of.data.clone(), args.seed.unwrap_or(config.seed));
+        (config.backend, config.data.source, config.seed) =
+            (kind, args.of.data.clone(), args.seed.unwrap_or(config.seed));
         let set = TrainingSet::with_map(&config, load(&args.of.data, config.seed)?, model.preprocessing().clone())?;
         if set.train.cols != model.d_in() {
             let expected = format!("{}, the input width of the model", model.d_in());

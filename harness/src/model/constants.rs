@@ -38,7 +38,7 @@ pub(crate) fn detach(constants: &Value, path: &Path) -> Result<Option<(Value, Ve
 /// # Errors
 /// If the file is missing or damaged, or its tensor is not the one that is named.
 pub(crate) fn attach(constants: &mut Value, path: &Path) -> Result<(), ModelFileError> {
-    if constants.get(KEY).and_then(|matrix| matrix.get("tensor")).is_none() {
+    if !names_a_matrix(constants) {
         return Ok(());
     }
     let bytes = read_whole(path).map_err(|error| match error {
@@ -49,7 +49,26 @@ pub(crate) fn attach(constants: &mut Value, path: &Path) -> Result<(), ModelFile
         },
         error => error,
     })?;
-    let file = tensors_of(&bytes, path)?;
+    attach_bytes(constants, &bytes, path)
+}
+
+/// The same from the content of the file, `preprocess.safetensors`: what a `cfg.json` that is not read from its folder needs.
+///
+/// # Errors
+/// If the file is damaged, or its tensor is not the one that is named.
+pub fn attach_constants(constants: &mut Value, file: &[u8]) -> Result<(), ModelFileError> {
+    match names_a_matrix(constants) {
+        true => attach_bytes(constants, file, Path::new(CONSTANTS_FILE)),
+        false => Ok(()),
+    }
+}
+
+fn names_a_matrix(constants: &Value) -> bool {
+    constants.get(KEY).and_then(|matrix| matrix.get("tensor")).is_some()
+}
+
+fn attach_bytes(constants: &mut Value, bytes: &[u8], path: &Path) -> Result<(), ModelFileError> {
+    let file = tensors_of(bytes, path)?;
     let tensor = file.tensor(KEY).map_err(|e| not_safetensors(path, &e))?;
     let named = [&constants[KEY]["rows"], &constants[KEY]["cols"]].map(Value::as_u64);
     match *tensor.shape() {

@@ -496,8 +496,11 @@ fn check_finite(path: &Path, name: &str, values: &[f32]) -> Result<(), ModelFile
     }
 }
 
-pub(super) fn show(shape: &[usize]) -> String {
-    format!("[{}]", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
+/// A shape, of which no more than the first dimensions are shown.
+pub(crate) fn show(shape: &[usize]) -> String {
+    const MOST: usize = 8;
+    let dims: Vec<String> = shape.iter().take(MOST).map(usize::to_string).collect();
+    format!("[{}{}]", dims.join(", "), if shape.len() > MOST { ", …" } else { "" })
 }
 
 fn at(path: &Path, error: &io::Error) -> ModelFileError {
@@ -513,7 +516,7 @@ pub(super) fn not_safetensors(path: &Path, error: &safetensors::SafeTensorError)
 }
 
 /// Foreign text on one line, and of no more than it takes to recognise it.
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     const LONGEST: usize = 120;
     let mut text = one_line(text);
     if text.len() > LONGEST {

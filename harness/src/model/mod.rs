@@ -11,11 +11,11 @@ pub(crate) mod objective;
 mod reconstruct;
 mod trained;
 
+pub use crate::memory::{available as available_memory, require as require_memory};
 pub use batch::Batch;
-pub use constants::CONSTANTS_FILE;
+pub use constants::{CONSTANTS_FILE, attach_constants};
 pub use evaluate::{Evaluation, Terms, evaluate};
 pub use init::initial_weights;
-pub use crate::memory::{available as available_memory, require as require_memory};
 pub use memory::step_bytes;
 pub use objective::{adopt_objective, step_config};
 pub use reconstruct::{Seen, reconstruct};

@@ -6,7 +6,7 @@ use sae_kernels::step::Parameters;
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, Step, backend};
 use serde::Deserialize;
 
-use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE};
+use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE, short};
 use super::objective::saved_objective;
 use super::{Batch, Evaluation, Seen, evaluate, reconstruct, step_bytes, unreadable};
 use crate::data::Dataset;
@@ -150,6 +150,7 @@ fn fitted(value: &serde_json::Value, name: &str) -> Result<Fitted> {
     if value.is_null() {
         return Ok(Fitted::None {});
     }
-    Fitted::deserialize(value)
-        .map_err(|e| Error::input(name, format!("sae.preprocessing: {e}"), "a map as `sae train` writes it"))
+    Fitted::deserialize(value).map_err(|e| {
+        Error::input(name, format!("sae.preprocessing: {}", short(&e.to_string())), "a map as `sae train` writes it")
+    })
 }

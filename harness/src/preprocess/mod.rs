@@ -173,6 +173,9 @@ impl Fitted {
     /// # Errors
     /// [`Error::Input`] where the map is for rows of another length, or its own constants do not fit each other.
     pub fn width(&self, cols: usize) -> Result<usize> {
+        if !self.is_finite() {
+            return Err(Error::input("preprocess", "a constant is not finite", "finite numbers, as f32"));
+        }
         let (fitted, mapped) = match self {
             Self::None {} | Self::Range { .. } => (cols, cols),
             Self::Patches(map) => map.check().map(|()| (cols, cols))?,
@@ -186,6 +189,16 @@ impl Fitted {
             return Err(Error::input("preprocess", format!("rows of {cols} columns"), expected));
         }
         Ok(mapped)
+    }
+
+    /// Whether the constants of a scaling are finite: a number of a file need not fit into an f32.
+    fn is_finite(&self) -> bool {
+        let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        match self {
+            Self::Range { min, max } => min.is_finite() && max.is_finite(),
+            Self::MinMax { min, max } => all(min) && all(max),
+            _ => true,
+        }
     }
 
     /// Whether the map can belong to a model of `d_in` inputs in the file `name`.

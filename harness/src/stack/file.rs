@@ -9,7 +9,7 @@
 //! preprocessing as `cfg.json` has it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sae_kernels::ops::Activation;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -18,9 +18,9 @@ use serde_json::Value;
 
 use super::{Dense, Head, Stack};
 use crate::atomic;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::json;
-use crate::model::file::{read_whole, tensors_of};
+use crate::model::file::{read_whole, short, show, tensors_of};
 use crate::model::{CONSTANTS_FILE, constants, unreadable};
 use crate::preprocess::Fitted;
 
@@ -61,8 +61,32 @@ impl Stack {
     /// # Errors
     /// [`Error::Failed`] where they cannot be written or a weight is not finite.
     pub fn save(&self, folder: &Path) -> Result {
-        let unwritable =
-            |e: &dyn std::fmt::Display| Error::Failed(format!("{}: cannot be written: {e}", folder.display()));
+        let unwritable = |e: &dyn std::fmt::Display| unwritable(folder, e);
+        let mut preprocessing = serde_json::to_value(&self.preprocessing).map_err(|e| unwritable(&e))?;
+        let constants = folder.join(CONSTANTS_FILE);
+        let mut matrix = None;
+        if let Some((text, bytes)) = constants::detach(&preprocessing, &constants).map_err(|e| unwritable(&e))? {
+            (preprocessing, matrix) = (text, Some(bytes));
+        }
+        let (config, weights) = self.serialized(preprocessing, folder)?;
+        if let Some(matrix) = matrix {
+            atomic::write(&constants, &matrix).map_err(|e| unwritable(&e))?;
+        }
+        atomic::write(&folder.join(STACK_CONFIG_FILE), &config).map_err(|e| unwritable(&e))?;
+        atomic::write(&folder.join(STACK_WEIGHTS_FILE), &weights).map_err(|e| unwritable(&e))
+    }
+
+    /// The content of `stack.json`, with a matrix of the preprocessing in it, and of `stack.safetensors`.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where a weight is not finite.
+    pub fn to_bytes(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let folder = Path::new(STACK_CONFIG_FILE);
+        self.serialized(serde_json::to_value(&self.preprocessing).map_err(|e| unwritable(folder, &e))?, folder)
+    }
+
+    fn serialized(&self, preprocessing: Value, folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+        let unwritable = |e: &dyn std::fmt::Display| unwritable(folder, e);
         let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
         for (name, layer) in self.named() {
             let (w, b) = names(&name);
@@ -78,12 +102,6 @@ impl Stack {
             Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| unwritable(&e))?))
         });
         let weights = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(|e| unwritable(&e))?;
-        let mut preprocessing = serde_json::to_value(&self.preprocessing).map_err(|e| unwritable(&e))?;
-        let constants = folder.join(CONSTANTS_FILE);
-        if let Some((text, matrix)) = constants::detach(&preprocessing, &constants).map_err(|e| unwritable(&e))? {
-            preprocessing = text;
-            atomic::write(&constants, &matrix).map_err(|e| unwritable(&e))?;
-        }
         let document = Document {
             format_version: FORMAT_VERSION,
             d_in: self.d_in(),
@@ -94,8 +112,7 @@ impl Stack {
         };
         let mut text = serde_json::to_vec_pretty(&document).map_err(|e| unwritable(&e))?;
         text.push(b'\n');
-        atomic::write(&folder.join(STACK_CONFIG_FILE), &text).map_err(|e| unwritable(&e))?;
-        atomic::write(&folder.join(STACK_WEIGHTS_FILE), &weights).map_err(|e| unwritable(&e))
+        Ok((text, weights))
     }
 
     /// Reads a stack from its folder.
@@ -103,36 +120,39 @@ impl Stack {
     /// # Errors
     /// [`Error::Input`], [`Error::Read`] for what is missing, damaged or of another version.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(STACK_CONFIG_FILE);
-        let wrong = |found: String, expected: &str| Error::input(path.display(), found, expected);
-        let text = fs::read(&path).map_err(|e| Error::read(&path, e))?;
-        json::check(&text).map_err(|e| wrong(e.to_string(), "a JSON object"))?;
-        let mut document: Document =
-            serde_json::from_slice(&text).map_err(|e| wrong(e.to_string(), "a stack.json as `sae stack` writes it"))?;
-        if document.format_version != FORMAT_VERSION {
-            let found = format!("format_version is {}", document.format_version);
-            return Err(wrong(found, &FORMAT_VERSION.to_string()));
-        }
-        if document.layers.is_empty() || document.d_in == 0 {
-            return Err(wrong(format!("{} layers on {} inputs", document.layers.len(), document.d_in), "at least one"));
-        }
-        if document.labels.as_ref().is_some_and(|labels| labels.is_empty() || !labels.is_sorted_by(|a, b| a < b)) {
-            return Err(wrong("the labels are not ascending".to_owned(), "at least one, each once"));
-        }
+        let (path, weights) = (folder.join(STACK_CONFIG_FILE), folder.join(STACK_WEIGHTS_FILE));
+        let mut document = Document::parse(&fs::read(&path).map_err(|e| Error::read(&path, e))?, &path)?;
         let constants = folder.join(CONSTANTS_FILE);
         constants::attach(&mut document.preprocessing, &constants).map_err(|e| unreadable(&constants, e))?;
-        let preprocessing = Fitted::deserialize(&document.preprocessing)
-            .map_err(|e| wrong(format!("preprocessing: {e}"), "a map as `sae stack` writes it"))?;
-        preprocessing.check(document.d_in, &path.display().to_string())?;
-        let weights = folder.join(STACK_WEIGHTS_FILE);
         let bytes = read_whole(&weights).map_err(|e| unreadable(&weights, e))?;
-        let tensors = tensors_of(&bytes, &weights).map_err(|e| unreadable(&weights, e))?;
+        Self::of(document, &bytes, path, weights)
+    }
+
+    /// Reads a stack from the content of `stack.json` and of `stack.safetensors`.
+    ///
+    /// # Errors
+    /// As [`Stack::load`].
+    pub fn from_bytes(config: &[u8], weights: &[u8]) -> Result<Self> {
+        let path = PathBuf::from(STACK_CONFIG_FILE);
+        Self::of(Document::parse(config, &path)?, weights, path, STACK_WEIGHTS_FILE.into())
+    }
+
+    fn of(document: Document, bytes: &[u8], path: PathBuf, weights: PathBuf) -> Result<Self> {
+        let wrong = |found: String, expected: &str| Error::input(path.display(), found, expected);
+        let preprocessing = Fitted::deserialize(&document.preprocessing).map_err(|e| {
+            wrong(format!("preprocessing: {}", short(&e.to_string())), "a map as `sae stack` writes it")
+        })?;
+        preprocessing.check(document.d_in, &path.display().to_string())?;
+        let tensors = tensors_of(bytes, &weights).map_err(|e| unreadable(&weights, e))?;
         let mut layers = Vec::new();
         let mut inputs = document.d_in;
         for (index, entry) in document.layers.iter().enumerate() {
             let activation = Activation::ALL.into_iter().find(|a| a.name() == entry.activation);
             let Some(activation) = activation else {
-                return Err(wrong(format!("activation is `{}`", entry.activation), "sigmoid, relu, tanh or identity"));
+                return Err(wrong(
+                    format!("activation is `{}`", excerpt(&entry.activation)),
+                    "sigmoid, relu, tanh or identity",
+                ));
             };
             let shape = (inputs, entry.d_hid);
             layers.push(dense(&tensors, &weights, &format!("layers.{index}"), shape, activation)?);
@@ -145,13 +165,56 @@ impl Stack {
                 Some(Head { layer, labels })
             }
         };
-        Ok(Self { layers, head, preprocessing, image: document.image })
+        let stack = Self { layers, head, preprocessing, image: document.image };
+        let known: Vec<String> = stack.named().flat_map(|(name, _)| <[String; 2]>::from(names(&name))).collect();
+        match tensors.names().into_iter().find(|name| !known.iter().any(|known| known == name)) {
+            None => Ok(stack),
+            Some(unknown) => {
+                let found = format!("tensor {} belongs to no layer", excerpt(unknown));
+                Err(Error::input(weights.display(), found, "the tensors of the layers, and no others"))
+            }
+        }
     }
 
     fn named(&self) -> impl Iterator<Item = (String, &Dense)> {
         let layers = self.layers.iter().enumerate().map(|(index, layer)| (format!("layers.{index}"), layer));
         layers.chain(self.head.iter().map(|head| ("head".to_owned(), &head.layer)))
     }
+}
+
+impl Document {
+    /// What is written, as far as it can be right without the weights.
+    fn parse(text: &[u8], path: &Path) -> Result<Self> {
+        let wrong = |found: String, expected: &str| Err(Error::input(path.display(), found, expected));
+        let document: Self = match json::check(text) {
+            Err(e) => return wrong(short(&e.to_string()), "a JSON object"),
+            Ok(()) => match serde_json::from_slice(text) {
+                Err(e) => return wrong(short(&e.to_string()), "a stack.json as `sae stack` writes it"),
+                Ok(document) => document,
+            },
+        };
+        let Self { format_version, d_in, ref layers, ref labels, image, .. } = document;
+        if format_version != FORMAT_VERSION {
+            return wrong(format!("format_version is {format_version}"), &FORMAT_VERSION.to_string());
+        }
+        if layers.is_empty() || d_in == 0 {
+            return wrong(format!("{} layers on {d_in} inputs", layers.len()), "at least one");
+        }
+        if let Some(index) = layers.iter().position(|layer| layer.d_hid == 0) {
+            return wrong(format!("layer {index} has no units"), "at least one");
+        }
+        if let Some((height, width)) = image.filter(|&(height, width)| height.checked_mul(width) != Some(d_in)) {
+            return wrong(format!("image is {height} x {width}"), &format!("height x width = d_in = {d_in}"));
+        }
+        if labels.as_ref().is_some_and(|labels| labels.is_empty() || !labels.is_sorted_by(|a, b| a < b)) {
+            return wrong("the labels are not ascending".to_owned(), "at least one, each once");
+        }
+        Ok(document)
+    }
+}
+
+fn unwritable(folder: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Failed(format!("{}: cannot be written: {error}", folder.display()))
 }
 
 impl LayerEntry {
@@ -180,8 +243,8 @@ fn dense(
             .tensor(name)
             .map_err(|_| Error::input(path.display(), format!("tensor {name} is missing"), "every layer's tensors"))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            let found = format!("{name} is {} {:?}", tensor.dtype(), tensor.shape());
-            return Err(Error::input(path.display(), found, format!("F32 {shape:?}")));
+            let found = format!("{name} is {} {}", tensor.dtype(), show(tensor.shape()));
+            return Err(Error::input(path.display(), found, format!("F32 {}", show(shape))));
         }
         let values: Vec<f32> = tensor.data().as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
         match values.iter().find(|v| !v.is_finite()) {

@@ -125,7 +125,49 @@ pub(crate) fn weights() -> Vec<u8> {
     safetensors(&weights_header(), &f32s(&[0.5, -0.5, 0.25, 1.0, 2.0, 0.0, -1.0]))
 }
 
-/// A model as the fuzz target takes it: `cfg.json`, a 0, the weights.
-pub(crate) fn model(cfg: &str, weights: &[u8]) -> Vec<u8> {
-    [cfg.as_bytes(), &[0], weights].concat()
+/// Two files as the fuzz targets take them, a 0 between them: `cfg.json` or `stack.json`, or what they say of a preprocessing,
+/// and the tensors beside it.
+pub(crate) fn model(text: &str, tensors: &[u8]) -> Vec<u8> {
+    [text.as_bytes(), &[0], tensors].concat()
+}
+
+/// `stack.json` of a stack with 2 inputs, a layer of 3 units, one of 1, and 2 classes.
+pub(crate) const STACK: &str = r#"{
+  "format_version": 1, "d_in": 2,
+  "layers": [{ "d_hid": 3, "activation": "sigmoid" }, { "d_hid": 1, "activation": "relu" }],
+  "labels": [0, 7], "image": null, "preprocessing": { "kind": "none" }
+}"#;
+
+/// The header of its weights.
+pub(crate) fn stack_header() -> String {
+    let tensors = [
+        tensor("layers.0.W_enc", "F32", "[2,3]", 0, 24),
+        tensor("layers.0.b_enc", "F32", "[3]", 24, 36),
+        tensor("layers.1.W_enc", "F32", "[3,1]", 36, 48),
+        tensor("layers.1.b_enc", "F32", "[1]", 48, 52),
+        tensor("head.W", "F32", "[1,2]", 52, 60),
+        tensor("head.b", "F32", "[2]", 60, 68),
+    ];
+    format!("{{{}}}", tensors.join(","))
+}
+
+pub(crate) fn stack_weights() -> Vec<u8> {
+    safetensors(&stack_header(), &f32s(&[0.5; 17]))
+}
+
+/// What `cfg.json` says of a whitening whose matrix is in `preprocess.safetensors`.
+pub(crate) const WHITENING: &str = r#"{ "kind": "pca", "mean": [0.5, 1.5], "spread": [2.0, 0.0],
+  "vectors": { "rows": 2, "cols": 2, "tensor": "vectors" } }"#;
+
+/// That matrix: the identity.
+pub(crate) fn vectors() -> Vec<u8> {
+    let values = [1.0f64, 0.0, 0.0, 1.0].map(f64::to_le_bytes).concat();
+    safetensors(&format!("{{{}}}", tensor("vectors", "F64", "[2,2]", 0, 32)), &values)
+}
+
+/// The header's entries of a layer without anything before it.
+pub(crate) fn layer(name: &str, inputs: u64, outputs: u64) -> String {
+    let (w, b) = (4 * inputs * outputs, 4 * outputs);
+    let bias = tensor(&format!("{name}.b_enc"), "F32", &format!("[{outputs}]"), w, w + b);
+    format!("{},{bias}", tensor(&format!("{name}.W_enc"), "F32", &format!("[{inputs},{outputs}]"), 0, w))
 }

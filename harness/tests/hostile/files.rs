@@ -1,6 +1,7 @@
 //! Files that are right, and files that lie, are damaged or ask for too much.
 
 use crate::build::*;
+use crate::saved::{maps, models, stacks};
 
 /// A file, and the fuzz target that reads such.
 pub(crate) struct File {
@@ -11,7 +12,8 @@ pub(crate) struct File {
     pub(crate) told: &'static str,
 }
 
-fn file(target: &'static str, name: &'static str, bytes: impl Into<Vec<u8>>, told: &'static str) -> File {
+/// A file; `told` is empty where it is right.
+pub(crate) fn file(target: &'static str, name: &'static str, bytes: impl Into<Vec<u8>>, told: &'static str) -> File {
     File { target, name, bytes: bytes.into(), told }
 }
 
@@ -76,12 +78,24 @@ pub(crate) fn right() -> Vec<File> {
             let cfg = CFG.replace(r#""kind": "none""#, r#""kind": "minmax", "min": [0.0, 1.0], "max": [0.5, 1.0]"#);
             model(&cfg.replace("\"image\": null", "\"image\": [1, 2]"), &weights())
         }),
+        ok("preprocess", "pca", model(WHITENING, &vectors())),
+        ok("preprocess", "zca", model(&WHITENING.replace("pca", "zca"), &vectors())),
+        ok("preprocess", "minmax", model(r#"{ "kind": "minmax", "min": [0.0, 1.0], "max": [0.5, 1.0] }"#, &[])),
+        ok("preprocess", "patches", model(r#"{ "kind": "patches", "side": 1, "whiten": false, "limit": 0.5 }"#, &[])),
+        ok("stack", "stack", model(STACK, &stack_weights())),
+        ok("stack", "layers", {
+            let weights = safetensors(&format!("{{{}}}", layer("layers.0", 2, 1)), &f32s(&[1.0, -1.0, 0.0]));
+            let layer = r#""layers": [{ "d_hid": 1, "activation": "identity" }], "labels": null, "image": [1, 2]"#;
+            let map = r#""preprocessing": { "kind": "zscore", "mean": [0.0, 1.0], "std": [0.5, 1.0] }"#;
+            model(&format!(r#"{{ "format_version": 1, "d_in": 2, {layer}, {map} }}"#), &weights)
+        }),
     ]
 }
 
 /// Files that have to be refused.
 pub(crate) fn hostile() -> Vec<File> {
-    [arrays(), archives(), tables(), tensors(), images(), settings(), models()].into_iter().flatten().collect()
+    let lists = [arrays(), archives(), tables(), tensors(), images(), settings(), models(), maps(), stacks()];
+    lists.into_iter().flatten().collect()
 }
 
 fn arrays() -> Vec<File> {
@@ -309,7 +323,7 @@ fn tensors() -> Vec<File> {
     ]
 }
 
-fn patched_text(text: &str, from: &str, to: &str) -> String {
+pub(crate) fn patched_text(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from} is not in {text}");
     text.replacen(from, to, 1)
 }
@@ -379,55 +393,5 @@ fn settings() -> Vec<File> {
         file("config", "bytes.toml", b"seed = \xFF\n".to_vec(), "not UTF-8"),
         file("config", "control.toml", "\"\\u001b[2J\" = 1\n", "control.toml:1"),
         file("config", "long.toml", format!("#{}", "x".repeat(2 << 20)), "at most"),
-    ]
-}
-
-fn models() -> Vec<File> {
-    let cfg = |from: &str, to: &str| model(&patched_text(CFG, from, to), &weights());
-    let header = |from: &str, to: &str| {
-        let header = patched_text(&weights_header(), from, to);
-        model(CFG, &safetensors(&header, &f32s(&[0.0; 7])))
-    };
-    vec![
-        file("model", "empty", model("", &weights()), "cfg.json"),
-        file("model", "text", model("no JSON", &weights()), "cfg.json"),
-        file("model", "deep", model(&"[".repeat(100_000), &weights()), "recursion"),
-        file("model", "twice", cfg("\"d_in\": 2,", "\"d_in\": 2, \"d_in\": 2,"), "`d_in` twice"),
-        file(
-            "model",
-            "twice-inside",
-            cfg("\"kind\": \"none\"", "\"kind\": \"none\", \"kind\": \"none\""),
-            "`kind` twice",
-        ),
-        file(
-            "model",
-            "many",
-            cfg("{ \"kind\": \"none\" }", &format!("[{}1]", "1,".repeat(1 << 20))),
-            "too many values",
-        ),
-        file("model", "d_in", cfg("\"d_in\": 2", "\"d_in\": 3"), "shape of W_enc"),
-        file("model", "no-width", cfg("\"d_in\": 2", "\"d_in\": 0"), "at least 1"),
-        file("model", "huge", cfg("\"d_in\": 2", "\"d_in\": 18446744073709551615"), "fits in memory"),
-        file("model", "negative", cfg("\"d_in\": 2", "\"d_in\": -2"), "cfg.json"),
-        file("model", "infinite", cfg("\"rho\": 0.05", "\"rho\": 1e999"), "cfg.json"),
-        file("model", "version", cfg("\"format_version\": 1", "\"format_version\": 2"), "sae.format_version is 2"),
-        file("model", "architecture", cfg("\"standard\"", "\"topk\""), "architecture"),
-        file("model", "activation", cfg("\"hidden\": \"sigmoid\"", "\"hidden\": \"softmax\""), "sae.hidden"),
-        file("model", "image", cfg("\"image\": null", "\"image\": [18446744073709551615, 2]"), "sae.image"),
-        file(
-            "model",
-            "map",
-            cfg("\"kind\": \"none\"", "\"kind\": \"minmax\", \"min\": [0], \"max\": [1]"),
-            "rows of 2 columns, expected 1",
-        ),
-        file("model", "no-map", cfg("\"kind\": \"none\"", "\"kind\": \"nothing\""), "sae.preprocessing"),
-        file("model", "tensor", header("b_enc", "b_end"), "b_end"),
-        file("model", "double", header("\"F32\",\"shape\":[2,1]", "\"F64\",\"shape\":[1,1]"), "dtype of W_enc"),
-        file("model", "shape", header("[2,1]", "[1,2]"), "shape of W_enc"),
-        file("model", "header", header("{\"W_enc\"", "{\"W_enc\":0,\"W_enc\""), "`W_enc` twice"),
-        file("model", "cut", model(CFG, &weights()[..weights().len() - 1]), "model.safetensors"),
-        file("model", "length", model(CFG, &u64::MAX.to_le_bytes()), "header length"),
-        file("model", "nothing", model(CFG, b""), "file length is 0"),
-        file("model", "nan", model(CFG, &safetensors(&weights_header(), &f32s(&[f32::NAN; 7]))), "element 0 of W_enc"),
     ]
 }

@@ -6,6 +6,7 @@ mod build;
 #[allow(unreachable_pub, reason = "a crate of their own, the fuzz targets, calls them by name")]
 mod checks;
 mod files;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,13 +25,29 @@ fn arguments(file: &File, folder: &Path) -> Vec<String> {
     let shown = path.display().to_string();
     let out = folder.join("out").display().to_string();
     let line: &[&str] = match file.target {
-        "model" => {
+        "model" | "preprocess" | "stack" => {
             let end = file.bytes.iter().position(|&b| b == 0).unwrap();
+            let (text, tensors) = (&file.bytes[..end], &file.bytes[end + 1..]);
             std::fs::create_dir(&path).unwrap();
-            std::fs::write(path.join("cfg.json"), &file.bytes[..end]).unwrap();
-            std::fs::write(path.join("model.safetensors"), &file.bytes[end + 1..]).unwrap();
+            let write = |name: &str, bytes: &[u8]| std::fs::write(path.join(name), bytes).unwrap();
+            match file.target {
+                "model" => {
+                    write("cfg.json", text);
+                    write("model.safetensors", tensors);
+                }
+                "stack" => {
+                    write("stack.json", text);
+                    write("stack.safetensors", tensors);
+                }
+                _ => {
+                    let text = String::from_utf8_lossy(text);
+                    write("cfg.json", build::CFG.replace(r#"{ "kind": "none" }"#, &text).as_bytes());
+                    write("model.safetensors", &build::weights());
+                    write("preprocess.safetensors", tensors);
+                }
+            }
             std::fs::write(folder.join("two.csv"), "1,2\n3,4\n").unwrap();
-            &["eval", &shown, "--data", &folder.join("two.csv").display().to_string(), "--no-baselines"]
+            &["encode", &shown, "--data", &folder.join("two.csv").display().to_string(), "--out", &format!("{out}.npy")]
         }
         "config" => {
             std::fs::write(&path, &file.bytes).unwrap();
@@ -89,7 +106,7 @@ fn a_folder_of_hostile_files_is_refused_file_by_file_in_one_clear_line() {
         slowest = slowest.max((took, file.name));
         let text = String::from_utf8_lossy(&output.stderr);
         // Of settings and models, what has to be said names the place.
-        let name = if matches!(file.target, "model" | "config") { "" } else { file.name };
+        let name = if matches!(file.target, "model" | "preprocess" | "stack" | "config") { "" } else { file.name };
         let fits = output.status.code() == Some(2)
             && output.stdout.is_empty()
             && text.starts_with("error: ")
@@ -150,7 +167,7 @@ fn small_files_cut_off_anywhere_or_with_any_bit_flipped_end_in_a_set_or_a_refusa
 fn no_binary_file_is_taken_when_it_is_cut_off() {
     for file in right() {
         let whole = match file.target {
-            "csv" | "config" | "model" => continue,
+            "csv" | "config" | "model" | "preprocess" | "stack" => continue,
             // What follows the end of an image is not its own.
             "png" => file.bytes.windows(4).position(|w| w == b"IEND").unwrap() + 8,
             _ => file.bytes.len(),

@@ -14,9 +14,9 @@ pub(super) fn short(value: f64) -> String {
         return "not finite".into();
     }
     let text = number::short(value);
-    let set = text.split_once('e').and_then(|(mantissa, exponent)| {
-        Some(format!("{mantissa}·10{}", superscript(exponent.parse().ok()?)))
-    });
+    let set = text
+        .split_once('e')
+        .and_then(|(mantissa, exponent)| Some(format!("{mantissa}·10{}", superscript(exponent.parse().ok()?))));
     set.unwrap_or(text).replace('-', "−")
 }
 
