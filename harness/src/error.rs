@@ -108,24 +108,29 @@ impl Error {
         self.exit_code() == 2
     }
 
-    /// An [`Error::Input`]. Where what was found is another error that says what it expected, that is said and not `expected`,
-    /// which knows less.
+    /// An [`Error::Input`].
     pub(crate) fn input(file: impl fmt::Display, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        let (file, found) = (one_line(&file.to_string()), found.into());
-        match found.split_once(", expected ") {
-            Some((found, expected)) => Self::Input { file, found: found.to_owned(), expected: expected.to_owned() },
-            None => Self::Input { file, found, expected: expected.into() },
-        }
+        let (found, expected) = once(found.into(), expected.into());
+        Self::Input { file: one_line(&file.to_string()), found, expected }
     }
 
     /// An [`Error::Setting`] without a suggestion.
     pub(crate) fn setting(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Setting { place: place.into(), found: found.into(), expected: expected.into(), nearest: None }
+        let (found, expected) = once(found.into(), expected.into());
+        Self::Setting { place: place.into(), found, expected, nearest: None }
     }
 
     /// An [`Error::Read`].
     pub(crate) fn read(path: &Path, error: io::Error) -> Self {
         Self::Read { path: path.to_owned(), error }
+    }
+}
+
+/// What was found, and what was expected: where the first is another error that says what it expected, it knows more.
+fn once(found: String, expected: String) -> (String, String) {
+    match found.split_once(", expected ") {
+        Some((found, expected)) => (found.to_owned(), expected.to_owned()),
+        None => (found, expected),
     }
 }
 

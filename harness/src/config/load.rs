@@ -198,11 +198,8 @@ impl Settings {
         if let Some(table) = table {
             table.insert(key.to_owned(), value);
         }
-        self.config = Config::deserialize(self.table.clone()).map_err(|e| {
-            let message = one_line(e.message());
-            let (found, expected) = message.split_once(", expected ").unwrap_or((&message, "a valid value"));
-            Error::setting(place, found, expected)
-        })?;
+        self.config = Config::deserialize(self.table.clone())
+            .map_err(|e| Error::setting(place, one_line(e.message()), "a valid value"))?;
         Ok(())
     }
 

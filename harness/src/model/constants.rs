@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::file::{ModelFileError, not_safetensors, read_whole, show, tensors_of, value};
+use super::file::{ModelFileError, not_safetensors, read_whole, short, show, tensors_of, value};
 use crate::preprocess::RowMajor;
 
 /// The name of the file beside the weights.
@@ -80,7 +80,7 @@ fn attach_bytes(constants: &mut Value, bytes: &[u8], path: &Path) -> Result<(), 
         }
         _ => {
             let found = format!("{} {}", tensor.dtype(), show(tensor.shape()));
-            Err(value(path, KEY, found, format!("F64, of the rows and columns of cfg.json, {}", constants[KEY])))
+            Err(value(path, KEY, found, format!("F64, as cfg.json has it: {}", short(&constants[KEY].to_string()))))
         }
     }
 }

@@ -58,8 +58,7 @@ impl Search {
             }
             _ => {
                 let unknown = Unknown::new(name, &Self::NAMES, &[]).to_string();
-                let (found, expected) = unknown.split_once(", expected ").unwrap_or((&unknown, "grid or random"));
-                Err(Error::setting(format!("{place}: sweep.search"), found, expected))
+                Err(Error::setting(format!("{place}: sweep.search"), unknown, "grid or random"))
             }
         }
     }
