@@ -162,13 +162,14 @@ pub fn preprocess(bytes: &[u8]) {
         return refusal("preprocess.safetensors", &error.to_string());
     }
     let Ok(map) = serde_json::from_value::<Fitted>(constants) else { return };
-    let again = serde_json::to_value(&map).unwrap();
-    assert_eq!(serde_json::from_value::<Fitted>(again).unwrap(), map);
+    // JSON does not hold what f32 does not hold; no map with such a constant is applied.
+    let again = serde_json::from_value::<Fitted>(serde_json::to_value(&map).unwrap());
+    let round = again.is_ok_and(|again| again == map);
     for cols in 1..=MOST {
         let row = vec![0.5; cols];
         match map.apply(row, cols) {
             Ok(mapped) => {
-                assert!(mapped.len() == map.width(cols).unwrap() && mapped.iter().all(|v| v.is_finite()));
+                assert!(round && mapped.len() == map.width(cols).unwrap() && mapped.iter().all(|v| v.is_finite()));
                 assert_eq!(map.invert(mapped, cols).map(|raw| raw.len()).unwrap_or(cols), cols);
             }
             Err(error) => {
