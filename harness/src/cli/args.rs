@@ -58,8 +58,8 @@ pub(super) struct Settings {
     /// A TOML file of settings; every key has a default
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, or a folder of images or with
-    /// MNIST's files (config key data.source)
+    /// digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, or a folder of images, of .npy
+    /// or .safetensors files or with MNIST's files (config key data.source)
     #[arg(long, value_name = "SPEC")]
     pub(super) data: Option<String>,
     /// fused, openblas, matrixmultiply or naive (config key backend)
@@ -77,7 +77,7 @@ const TRAIN_HELP: &str = "Any config key can be given as --section.key VALUE or 
 wins over the file. The keys:
   seed, backend, threads
   data.       source, preprocess, epsilon, components, patch, patches,
-              patch_whiten, validation, test
+              patch_whiten, validation, test, buffer_mib
   model.      d_hid, hidden, output, init
   loss.       convention, reconstruction, weight_decay
   sparsity.   kind, rho, beta, rho_hat, ema_decay
@@ -87,7 +87,7 @@ wins over the file. The keys:
               factor, patience, threshold, cooldown
   early_stopping.  patience, min_delta
   train.      batch, epochs, max_steps, shuffle, drop_last, clip_value, clip_norm,
-              threshold_active, checkpoint_steps, checkpoint_minutes, keep,
+              gradient_norm_steps, threshold_active, checkpoint_steps, checkpoint_minutes, keep,
               tensorboard, tensorboard_share
 
 The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
@@ -101,6 +101,9 @@ A run that was stopped, by SIGINT (Ctrl-C), SIGTERM or anything else, goes on wi
 not. Checkpoints are written every train.checkpoint_minutes, every
 train.checkpoint_steps, on a signal and at the end. A second signal ends the
 process at once.
+
+Data larger than half of data.buffer_mib are streamed: .npy and .safetensors files,
+a folder of them, or a pattern of their names in quotes.
 
 Example:
   sae train --data digits --model.d_hid 64 --train.epochs 500 --out runs/first

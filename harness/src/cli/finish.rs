@@ -90,7 +90,10 @@ pub(super) fn record(trainer: &Trainer, summary: &Summary, peak_gflops: f64, res
         data: DataRecord::of(trainer.set()),
         steps: summary.steps,
         epochs: summary.epochs,
+        best: summary.best.clone(),
+        stopped_early: summary.stopped_early,
         seconds: summary.seconds,
+        stall_seconds: summary.waited,
         samples_per_s: summary.samples_per_s,
         flops_per_sample: flops_per_sample(trainer),
         phases: trainer.phases().into_iter().map(|(name, seconds)| (name.to_owned(), seconds)).collect(),
@@ -126,6 +129,7 @@ fn object(record: &RunRecord, trainer: &Trainer, summary: &Summary, folder: &Pat
         "best_epoch": summary.best.as_ref().map(|best| best.epoch),
         "peak_rss_mib": system::peak_rss_mib(),
         "seconds": record.seconds,
+        "stall_seconds": record.stall_seconds,
         "samples_per_s": record.samples_per_s,
         "gflops": record.gflops(),
         "peak_gflops": record.machine.peak_gflops,
@@ -147,8 +151,11 @@ fn object(record: &RunRecord, trainer: &Trainer, summary: &Summary, folder: &Pat
 /// One screen, at most 80 columns wide.
 fn words(record: &RunRecord, table: &str, on: &str, mean: f64, folder: &Path, files: &[&str]) -> String {
     let fraction = record.fraction_of_peak().map_or(String::new(), |f| format!(", {:.0}% of peak", 100.0 * f));
+    let stall = record.stall_seconds.map_or(String::new(), |stall| {
+        format!("\n{stall:.2} s of them waiting for data, {:.1}%", 100.0 * stall / record.seconds)
+    });
     let mut text = format!(
-        "{} steps, {} epochs, {:.2} s, {:.0} samples/s, {:.1} GFLOP/s{fraction}\n\n{table}\n\
+        "{} steps, {} epochs, {:.2} s, {:.0} samples/s, {:.1} GFLOP/s{fraction}{stall}\n\n{table}\n\
          MSE of the mean training row, on {on}: {}\n\nLeft in {}:\n",
         record.steps,
         record.epochs,

@@ -180,6 +180,7 @@ mod tests {
             rho_hat_mean: loss,
             lr: 1e-3,
             samples_per_s: 199_999.0,
+            stall_ms: None,
             gradient_norm: None,
         });
         bar.force_draw();

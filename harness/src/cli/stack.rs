@@ -6,7 +6,7 @@ use super::args::{EvalArgs, StackArgs};
 use super::overrides::Overrides;
 use super::run_dir::RunDir;
 use super::{measures, output, system};
-use crate::config::{Config, StackConfig};
+use crate::config::{Config, DataConfig, StackConfig};
 use crate::data::{Dataset, load};
 use crate::error::{Error, Result};
 use crate::stack::{Judged, Stack, Stage, train};
@@ -21,7 +21,9 @@ pub(super) fn run(args: StackArgs, overrides: Overrides) -> Result {
     let pool = system::pool(config.threads)?;
     pool.install(|| {
         let layers = StackConfig { layers: Vec::new(), ..config.stack.clone() };
-        let set = TrainingSet::load(&Config { stack: layers, ..config.clone() })?;
+        // A classifier needs labels, and every layer the features of all rows.
+        let data = DataConfig { buffer_mib: 0, ..config.data.clone() };
+        let set = TrainingSet::load(&Config { stack: layers, data, ..config.clone() })?;
         for warning in &set.warnings {
             output::say(&format!("warning: {warning}"));
         }

@@ -32,6 +32,9 @@ pub(super) fn run(args: TrainArgs, overrides: Overrides) -> Result {
 fn train(mut session: Session, args: &TrainArgs) -> Result {
     if !args.quiet {
         output::say(&opening(&session.trainer, &session.dir.path));
+        if let Some(stream) = &session.trainer.set().stream {
+            output::say(&stream.describe());
+        }
         if session.from.is_some() {
             output::say(&format!(
                 "goes on after step {} of {}",
@@ -58,7 +61,7 @@ fn opening(trainer: &Trainer, dir: &Path) -> String {
     format!(
         "{}: {} rows to train on, {} to validate, {} to test, {} columns; {} x {} x {} {}-{}; {backend} on {isa}, {} threads; {}",
         set.train.name,
-        set.train.rows,
+        set.train_rows(),
         set.validation.rows,
         set.test.rows,
         set.train.cols,

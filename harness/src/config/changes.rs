@@ -10,13 +10,14 @@ use crate::error::{Error, Result, excerpt};
 
 /// Settings that no number of a result depends on: how often a run is saved, and what is drawn of it. The data are known by
 /// their hash, not by their place.
-const FREE: [&str; 6] = [
+const FREE: [&str; 7] = [
     "data.source",
     "train.checkpoint_steps",
     "train.checkpoint_minutes",
     "train.keep",
     "train.tensorboard",
     "train.tensorboard_share",
+    "train.gradient_norm_steps",
 ];
 
 /// A setting that differs.

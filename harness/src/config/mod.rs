@@ -78,6 +78,9 @@ pub struct DataConfig {
     pub validation: f64,
     /// The fraction of rows held out to judge the result by.
     pub test: f64,
+    /// MiB of memory that the data may take: `.npy` and `.safetensors` files that need more than half of it are streamed; 0
+    /// to have them in memory whatever they need.
+    pub buffer_mib: usize,
 }
 
 /// The network.
@@ -201,6 +204,9 @@ pub struct TrainConfig {
     pub clip_value: f64,
     /// The largest norm of the gradient over all four tensors; 0 for no limit. Behind it comes `clip_value`.
     pub clip_norm: f64,
+    /// Steps from one whose gradient's norm is recorded to the next; 0 for none but those that are recorded anyway: every
+    /// step's with a `clip_norm`, and the first step's of an epoch with `tensorboard`.
+    pub gradient_norm_steps: u64,
     /// A hidden unit counts as active above this.
     pub threshold_active: f64,
     /// Whether the run directory gets a TensorBoard event file.
@@ -281,6 +287,7 @@ impl Default for DataConfig {
             patch_whiten: patches.whiten,
             validation: 0.1,
             test: 0.1,
+            buffer_mib: 2048,
         }
     }
 }
@@ -319,6 +326,7 @@ impl Default for TrainConfig {
             drop_last: false,
             clip_value: 0.0,
             clip_norm: 0.0,
+            gradient_norm_steps: 0,
             threshold_active: 0.5,
             tensorboard: true,
             tensorboard_share: 0.01,

@@ -10,6 +10,8 @@ const MOST_UNITS: usize = 1 << 28;
 
 /// The most layers of a stack.
 const MOST_LAYERS: usize = 64;
+/// The most memory taken for meant: a pebibyte.
+const MOST_MIB: usize = 1 << 30;
 
 impl Config {
     /// Checks every range, and the settings that have to agree. Numbers are checked as the f32 they become as well.
@@ -52,6 +54,9 @@ impl Config {
             if !(least..=MOST_UNITS).contains(&value) {
                 return wrong(key, value, &format!("{least} to 268435456"));
             }
+        }
+        if data.buffer_mib > MOST_MIB {
+            return wrong("data.buffer_mib", data.buffer_mib, "at most 1073741824");
         }
         at_least_zero("loss.weight_decay", loss.weight_decay)?;
         at_least_zero("sparsity.beta", sparsity.beta)?;
@@ -185,6 +190,7 @@ mod tests {
             ("data.components", &["-1"], &["0", "20"]),
             ("data.patch", &["0", "1", "300000000"], &["2", "16"]),
             ("data.patches", &["0", "300000000"], &["1", "20000"]),
+            ("data.buffer_mib", &["-1", "1073741825"], &["0", "64"]),
             ("model.d_hid", &["0", "300000000"], &["1"]),
             ("loss.weight_decay", &["-1e-4", "nan", "inf", "1e39"], &["0"]),
             ("sparsity.rho", &["0", "1", "-1", "nan", "1e-60", "0.99999999999"], &["0.5"]),

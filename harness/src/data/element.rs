@@ -114,6 +114,37 @@ impl Element {
         Ok(labels)
     }
 
+    /// Appends the values stored in `bytes`, each rounded to the nearest `f32`; bytes of a value that is cut off are left out.
+    pub(crate) fn append_f32(self, bytes: &[u8], out: &mut Vec<f32>) {
+        /// One loop for each kind, so that what is done to a value is known outside of it.
+        fn each<const N: usize>(element: Element, bytes: &[u8], out: &mut Vec<f32>, value: impl Fn(u64) -> f32) {
+            let bits = |stored: &[u8; N]| {
+                let mut bits = [0; 8];
+                bits[..N].copy_from_slice(stored);
+                bits
+            };
+            let stored = bytes.as_chunks::<N>().0.iter();
+            if element.big_endian {
+                out.extend(stored.map(|b| value(u64::from_be_bytes(bits(b)) >> (8 * (8 - N)))));
+            } else {
+                out.extend(stored.map(|b| value(u64::from_le_bytes(bits(b)))));
+            }
+        }
+        match self.kind {
+            Kind::F32 => each::<4>(self, bytes, out, |bits| to_f32(Kind::F32, bits)),
+            Kind::F64 => each::<8>(self, bytes, out, |bits| to_f32(Kind::F64, bits)),
+            Kind::F16 => each::<2>(self, bytes, out, |bits| to_f32(Kind::F16, bits)),
+            Kind::Bf16 => each::<2>(self, bytes, out, |bits| to_f32(Kind::Bf16, bits)),
+            Kind::U8 => each::<1>(self, bytes, out, |bits| to_f32(Kind::U8, bits)),
+            kind => match self.size() {
+                1 => each::<1>(self, bytes, out, |bits| to_f32(kind, bits)),
+                2 => each::<2>(self, bytes, out, |bits| to_f32(kind, bits)),
+                4 => each::<4>(self, bytes, out, |bits| to_f32(kind, bits)),
+                _ => each::<8>(self, bytes, out, |bits| to_f32(kind, bits)),
+            },
+        }
+    }
+
     /// Hands `take` the bits of `count` values, one after the other, and then expects the end of `reader`.
     fn each(
         self,
@@ -326,6 +357,37 @@ mod tests {
             assert_eq!(one(kind, true, &bytes), value, "{kind:?}");
             let reversed: Vec<u8> = bytes.into_iter().rev().collect();
             assert_eq!(one(kind, false, &reversed), value, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_at_hand_become_what_a_stream_of_them_becomes() {
+        let bytes: Vec<u8> = (0..64u8).map(|i| i.wrapping_mul(97) & 0x3F).collect();
+        for kind in [
+            Kind::Bool,
+            Kind::U8,
+            Kind::I8,
+            Kind::U16,
+            Kind::I16,
+            Kind::U32,
+            Kind::I32,
+            Kind::U64,
+            Kind::I64,
+            Kind::F16,
+            Kind::Bf16,
+            Kind::F32,
+            Kind::F64,
+        ] {
+            for big_endian in [false, true] {
+                let element = Element { kind, big_endian };
+                let expected =
+                    element.read_f32(&mut &bytes[..], &array(&[64 / element.size()], false), "test").unwrap();
+                let mut found = vec![7.0];
+                element.append_f32(&bytes[..40], &mut found);
+                element.append_f32(&bytes[40..], &mut found);
+                assert_eq!(found[0], 7.0);
+                assert_eq!(found[1..], expected, "{element:?}");
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub fn load_folder(folder: &Path, part: Part) -> Result<Dataset> {
     let prefix = part.prefix();
     let Some(images) = find(folder, &format!("{prefix}-images"), "idx3-ubyte") else {
         let expected = format!(
-            "PNG or JPEG images, or MNIST's files, {prefix}-images-idx3-ubyte or {prefix}-images.idx3-ubyte, .gz or not"
+            "PNG or JPEG images, .npy or .safetensors files, or MNIST's files, {prefix}-images-idx3-ubyte or {prefix}-images.idx3-ubyte, .gz or not"
         );
         return Err(Error::input(folder.display(), format!("no {prefix} images in this folder"), expected));
     };
@@ -45,6 +45,11 @@ pub fn load_folder(folder: &Path, part: Part) -> Result<Dataset> {
         set.labels = Some(idx::labels(&mut Source::open(&labels)?, set.rows, &shown)?);
     }
     Ok(set)
+}
+
+/// Whether the images of a part are in the folder.
+pub(super) fn has(folder: &Path, part: Part) -> bool {
+    find(folder, &format!("{}-images", part.prefix()), "idx3-ubyte").is_some()
 }
 
 fn find(folder: &Path, stem: &str, kind: &str) -> Option<PathBuf> {

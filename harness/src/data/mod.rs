@@ -11,6 +11,7 @@
 //! | `x.npy`, `x.npz`, `x.npz:KEY` | an array of at least two dimensions |
 //! | `x.csv` | one row a line, an optional header |
 //! | `x.safetensors`, `x.safetensors:KEY` | a tensor of at least two dimensions |
+//! | a folder or a pattern (`acts/*.npy`, `acts/*.safetensors:KEY`) of the two | the arrays one behind the other, in the order of their names |
 //! | a PNG or JPEG image, or a folder of them, `…:patch=…,stride=…,count=…,color=…` | patches, see [`Images`] |
 //!
 //! Files are recognised by their first bytes, CSV and safetensors by their names. Whatever a header claims is held
@@ -31,6 +32,7 @@ mod noise;
 mod npy;
 mod npz;
 pub(crate) mod safetensors;
+pub(crate) mod shards;
 mod source;
 mod split;
 mod synthetic;
@@ -39,9 +41,11 @@ use std::path::Path;
 
 pub use digits::digits;
 pub use fingerprint::Fingerprint;
+pub(crate) use fingerprint::Hasher;
 pub use folder::{Part, load_folder};
 pub use images::{Color, Images};
 pub use noise::Noise;
+pub(crate) use split::permute;
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
 pub(crate) use split::{below, uniform};
 pub use synthetic::Synthetic;
@@ -111,6 +115,9 @@ pub fn load(spec: &str, seed: u64) -> Result<Dataset> {
     if let Some(parameters) = spec.strip_prefix("synthetic:") {
         return Synthetic::parse(parameters)?.generate(seed);
     }
+    if let Some(set) = shards::load_all(spec, |path, key| read(Source::open(path)?, key, seed))? {
+        return Ok(set);
+    }
     let path = Path::new(spec);
     if path.exists() {
         return load_path(path, None, seed);
@@ -154,7 +161,7 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Dataset> {
 
 /// What [`load`] accepts, for messages.
 const ACCEPTED: &str = "digits, synthetic, an IDX, .npy, .npz, .csv or .safetensors file, a PNG or JPEG image, \
-                        or a folder of images or with MNIST's files";
+                        or a folder of images, of .npy or .safetensors files or with MNIST's files";
 
 /// Reads a file; `rest` is what its spec has behind a colon.
 fn read(mut source: Source, rest: Option<&str>, seed: u64) -> Result<Dataset> {

@@ -10,6 +10,7 @@
 use std::io::Read;
 
 use super::element::{self, Element, Kind};
+use super::shards::Place;
 use super::source::Source;
 use super::{Dataset, Shape, shown};
 use crate::error::{Error, Result, excerpt};
@@ -26,13 +27,18 @@ pub(super) struct Header {
 
 /// Loads an array of numbers of at least two dimensions; the first counts the rows.
 pub(super) fn load(mut source: Source) -> Result<Dataset> {
-    let (name, file, len) = (source.short_name(), source.name.clone(), source.len);
-    let reader = source.start()?;
-    let header = Header::read(reader, &file)?;
+    let Place { shape, element, offset } = place(&mut source)?;
+    let file = source.name.clone();
+    let data = element.read_f32(source.at(offset)?, &shape.array, &file)?;
+    Ok(shape.dataset(source.short_name(), data))
+}
+
+/// Where the array is, by the header.
+pub(super) fn place(source: &mut Source) -> Result<Place> {
+    let (file, len) = (source.name.clone(), source.len);
+    let header = Header::read(source.start()?, &file)?;
     header.check_length(len, &file)?;
-    let shape = header.shape(&file)?;
-    let data = header.element.read_f32(reader, &shape.array, &file)?;
-    Ok(shape.dataset(name, data))
+    Ok(Place { shape: header.shape(&file)?, element: header.element, offset: header.len })
 }
 
 impl Header {

@@ -7,6 +7,7 @@ use std::io::Read;
 use safetensors::tensor::{Dtype, Metadata};
 
 use super::element::{self, Element, Kind};
+use super::shards::Place;
 use super::source::Source;
 use super::{Dataset, Shape, shown};
 use crate::error::{Error, Result, excerpt, nearest, one_line};
@@ -37,6 +38,16 @@ pub(super) fn load(mut source: Source, key: Option<&str>) -> Result<Dataset> {
         set.labels = labels.element.read_labels(&mut labels.bytes(&mut source)?, set.rows, &shown_name)?;
     }
     Ok(set)
+}
+
+/// Where the tensor is that [`load`] takes.
+pub(super) fn place(source: &mut Source, key: Option<&str>) -> Result<Place> {
+    let (start, header) = open(source)?;
+    let file = source.name.clone();
+    let wanted = choose(&header, key, &file)?;
+    let Tensor { element, dims, offset, .. } = tensor(&header, &wanted, start, &file)?;
+    let shape = Shape::new(&dims, false, element.size(), &format!("{file}:{}", excerpt(&wanted)))?;
+    Ok(Place { shape, element, offset })
 }
 
 /// Where the data begin, and the header, held against the file's length.

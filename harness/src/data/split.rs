@@ -30,6 +30,10 @@ pub enum Stream {
     Patches = 7,
     /// Initial weights of a stack's classifier.
     Head = 8,
+    /// The order of the blocks of an epoch, where the rows are not in memory together.
+    Blocks = 9,
+    /// The order of the rows in a window of such blocks.
+    Windows = 10,
     /// The settings of a sweep's runs.
     Sweep = 16,
 }
@@ -66,7 +70,7 @@ pub(crate) fn uniform(rng: &mut impl Rng) -> f64 {
 }
 
 /// A uniform permutation (Fisher and Yates), in place.
-fn permute(rng: &mut impl Rng, order: &mut [usize]) {
+pub(crate) fn permute(rng: &mut impl Rng, order: &mut [usize]) {
     for last in (1..order.len()).rev() {
         order.swap(last, below(rng, last as u64 + 1) as usize);
     }
@@ -165,6 +169,8 @@ mod tests {
             Stream::Samples,
             Stream::Patches,
             Stream::Head,
+            Stream::Blocks,
+            Stream::Windows,
         ];
         let mut firsts: Vec<u64> = streams.map(|s| rng(3, s).next_u64()).to_vec();
         firsts.extend([rng_at(3, Stream::Init, 1).next_u64(), rng(4, Stream::Init).next_u64()]);

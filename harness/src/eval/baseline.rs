@@ -31,26 +31,19 @@ impl Pca {
     /// # Errors
     /// If the length is 0 or no multiple of `d`, an element is not finite, or the eigenvalues do not converge.
     pub fn fit(x: &[f32], d: usize) -> Result<Self, EvalError> {
-        let n = rows("x", x.len(), d)?;
+        rows("x", x.len(), d)?;
         check_finite("x", x)?;
-        let mean = mean(x, d);
-        let mut covariance = Mat::<f64>::zeros(d, d);
-        let mut block = Vec::with_capacity(BLOCK.min(n) * d);
-        for rows in x.chunks(BLOCK * d) {
-            let centred = centre(rows, &mean, &mut block);
-            triangular::matmul(
-                covariance.as_mut(),
-                BlockStructure::TriangularLower,
-                Accum::Add,
-                centred.as_ref(),
-                BlockStructure::Rectangular,
-                centred.as_ref().transpose(),
-                BlockStructure::Rectangular,
-                1.0 / n as f64,
-                Par::Seq,
-            );
-        }
-        let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| EvalError::NoConvergence { d })?;
+        let mut moments = Moments::new(d);
+        x.chunks(BLOCK * d).for_each(|block| moments.join(block));
+        Self::of(moments)
+    }
+
+    /// The same of the rows in `moments`, of which there is at least one and all are finite.
+    pub(crate) fn of(moments: Moments) -> Result<Self, EvalError> {
+        let Moments { rows, mean, mut scatter, .. } = moments;
+        let d = mean.len();
+        scatter.col_iter_mut().for_each(|column| column.iter_mut().for_each(|v| *v /= rows.max(1) as f64));
+        let eigen = scatter.self_adjoint_eigen(Side::Lower).map_err(|_| EvalError::NoConvergence { d })?;
         // The covariance is positive semidefinite; what is below 0 is rounding.
         let eigenvalues = eigen.S().column_vector().iter().rev().map(|&v| v.max(0.0)).collect();
         Ok(Self { mean, components: eigen.U().to_owned(), eigenvalues })
@@ -148,6 +141,83 @@ impl Pca {
             return Err(EvalError::Scalar { name: "k", found: k.to_string(), expected });
         }
         Ok(self.components.as_ref().subcols(d - k, k))
+    }
+}
+
+/// The mean and the scatter `Σ (x − mean)(x − mean)ᵀ` of rows that come one after the other.
+///
+/// Blocks of rows are centred around their own mean and joined: T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise
+/// algorithm for computing sample variances" (1979).
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    rows: usize,
+    mean: Vec<f64>,
+    /// `[d, d]`, its lower triangle.
+    scatter: Mat<f64>,
+    /// A block that is not whole.
+    waiting: Vec<f32>,
+    centred: Vec<f64>,
+}
+
+impl Moments {
+    /// Of no row of `d` values.
+    pub(crate) fn new(d: usize) -> Self {
+        Self { rows: 0, mean: vec![0.0; d], scatter: Mat::zeros(d, d), waiting: Vec::new(), centred: Vec::new() }
+    }
+
+    /// Bytes it takes with `d` values a row, and what its eigenvalues need beside it.
+    pub(crate) fn bytes(d: usize) -> u128 {
+        let (d, block) = (d as u128, BLOCK as u128);
+        let square = d.saturating_mul(d).saturating_mul(6 * size_of::<f64>() as u128);
+        square
+            .saturating_add(d.saturating_mul((block + 3) * size_of::<f64>() as u128 + block * size_of::<f32>() as u128))
+    }
+
+    /// Takes the next row.
+    pub(crate) fn add(&mut self, row: &[f32]) {
+        let whole = BLOCK * self.mean.len();
+        self.waiting.reserve_exact(whole - self.waiting.len());
+        self.waiting.extend_from_slice(row);
+        if self.waiting.len() >= whole {
+            self.flush();
+        }
+    }
+
+    /// Takes in what was added last.
+    pub(crate) fn flush(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.join(&waiting);
+        waiting.clear();
+        self.waiting = waiting;
+    }
+
+    /// With m rows of mean b to n of mean a, the scatter of all is the sum of both and `n·m/(n + m)·(b − a)(b − a)ᵀ`.
+    fn join(&mut self, block: &[f32]) {
+        let d = self.mean.len();
+        if block.is_empty() {
+            return;
+        }
+        let own = mean(block, d);
+        let (n, m) = (self.rows as f64, (block.len() / d) as f64);
+        self.centred.clear();
+        self.centred.reserve_exact((BLOCK + 1) * d);
+        centre(block, &own, &mut self.centred);
+        let weight = (n * m / (n + m)).sqrt();
+        self.centred.extend(own.iter().zip(&self.mean).map(|(b, a)| weight * (b - a)));
+        let columns = MatRef::from_column_major_slice(&self.centred, d, self.centred.len() / d);
+        triangular::matmul(
+            self.scatter.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            columns,
+            BlockStructure::Rectangular,
+            columns.transpose(),
+            BlockStructure::Rectangular,
+            1.0,
+            Par::Seq,
+        );
+        self.mean.iter_mut().zip(own).for_each(|(a, b)| *a += (b - *a) * (m / (n + m)));
+        self.rows += block.len() / d;
     }
 }
 
@@ -278,6 +348,30 @@ mod tests {
         let whole: f64 = pca.eigenvalues().iter().sum();
         assert_eq!((pca.components_for(0.0), pca.components_for(pca.eigenvalues()[0] / whole)), (1, 1));
         assert_eq!(pca.components_for(2.0), 6);
+    }
+
+    /// The covariance in two passes, against that of rows one by one: n products of rows around means that are right to n
+    /// roundings.
+    #[test]
+    fn rows_one_by_one_have_the_covariance_of_all_of_them() {
+        for (n, d) in [(1, 3), (255, 5), (256, 5), (1000, 7)] {
+            let x = data(n, d, 9);
+            let mut moments = Moments::new(d);
+            x.chunks_exact(d).for_each(|row| moments.add(row));
+            moments.flush();
+            let two_pass = mean(&x, d);
+            let energy = x.iter().map(|v| f64::from(v * v)).sum::<f64>();
+            for i in 0..d {
+                assert!((moments.mean[i] - two_pass[i]).abs() <= tolerance(n, 1, d as f64), "{n} {d}");
+                for j in 0..=i {
+                    let product = |row: &[f32]| (f64::from(row[i]) - two_pass[i]) * (f64::from(row[j]) - two_pass[j]);
+                    let expected: f64 = x.chunks_exact(d).map(product).sum();
+                    let found = moments.scatter[(i, j)];
+                    assert!((found - expected).abs() <= tolerance(n, d, energy), "{n} {d}: {found} {expected}");
+                }
+            }
+            assert_eq!(Pca::of(moments).unwrap().eigenvalues(), Pca::fit(&x, d).unwrap().eigenvalues());
+        }
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Batch {
         Ok(self.x.top(self.rows)?)
     }
 
+    /// Values of a row.
+    pub fn cols(&self) -> usize {
+        self.x.layout().cols()
+    }
+
     /// How many rows were taken last.
     pub fn rows(&self) -> usize {
         self.rows

@@ -37,11 +37,8 @@ pub struct Evaluation {
 
 /// Evaluates the model in `step` on `data [rows, d_in]`, preprocessed, in batches that fit `batch`.
 ///
-/// The objective is that of the whole set as one batch: ρ̂ is averaged over all of it, and with the convention
-/// `per_element` the weight decay is divided by all of its rows.
-///
 /// # Errors
-/// Those of the backend, and [`Error::Failed`] where `data` is empty or no whole rows.
+/// As [`evaluate_pieces`].
 pub fn evaluate(
     step: &mut Step,
     backend: &mut dyn Backend,
@@ -49,21 +46,38 @@ pub fn evaluate(
     data: &[f32],
     threshold: f32,
 ) -> Result<Evaluation> {
+    evaluate_pieces(step, backend, batch, threshold, |take| take(data))
+}
+
+/// The same of data that `pieces` hands on one after the other, whole rows each.
+///
+/// The objective is that of the whole set as one batch: ρ̂ is averaged over all of it, and with the convention
+/// `per_element` the weight decay is divided by all of its rows.
+///
+/// # Errors
+/// Those of the backend and of `pieces`, and [`Error::Failed`] where the data are empty or no whole rows.
+pub fn evaluate_pieces(
+    step: &mut Step,
+    backend: &mut dyn Backend,
+    batch: &mut Batch,
+    threshold: f32,
+    pieces: impl FnOnce(&mut dyn FnMut(&[f32]) -> Result) -> Result,
+) -> Result<Evaluation> {
     let (d_in, d_hid, cfg) = (step.d_in(), step.d_hid(), *step.config());
-    if data.is_empty() || !data.len().is_multiple_of(d_in) {
-        let found = format!("evaluation: {} values, expected whole rows of {d_in}, at least one", data.len());
-        return Err(Error::Failed(found));
-    }
-    let rows = data.len() / d_in;
-    let most = batch.max_rows().min(step.max_batch()).min(rows);
+    let refused = |values: usize| {
+        Error::Failed(format!("evaluation: {values} values, expected whole rows of {d_in}, at least one"))
+    };
+    let mut rows = 0;
+    let most = batch.max_rows().min(step.max_batch());
     let mut activity = Activity::new(d_hid, threshold)?;
     let mut squares = SquaredError::default();
     let (mut loss_sum, mut absolute) = (0.0, 0.0);
     let mut h = vec![0.0; most * d_hid];
     // The squared error's own sum says it all; other losses need the reconstruction.
     let mut x_hat = vec![0.0; if cfg.loss == Loss::Squared { 0 } else { most * d_in }];
-    for part in data.chunks(most * d_in) {
+    let mut take = |part: &[f32]| -> Result {
         let n = part.len() / d_in;
+        rows += n;
         batch.take(part)?;
         let view = match cfg.loss {
             Loss::Squared => None,
@@ -79,6 +93,14 @@ pub fn evaluate(
         if matches!(cfg.penalty, Penalty::L1 { .. }) {
             absolute += h.iter().map(|v| f64::from(v.abs())).sum::<f64>();
         }
+        Ok(())
+    };
+    pieces(&mut |data| match data.len().is_multiple_of(d_in) {
+        true => data.chunks(most * d_in).try_for_each(&mut take),
+        false => Err(refused(data.len())),
+    })?;
+    if rows == 0 {
+        return Err(refused(0));
     }
     let elements = rows as f64 * d_in as f64;
     let mse = if cfg.loss == Loss::Squared { 2.0 * loss_sum / elements } else { squares.mse() };

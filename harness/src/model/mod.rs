@@ -14,7 +14,7 @@ mod trained;
 pub use crate::memory::{available as available_memory, require as require_memory};
 pub use batch::Batch;
 pub use constants::{CONSTANTS_FILE, attach_constants};
-pub use evaluate::{Evaluation, Terms, evaluate};
+pub use evaluate::{Evaluation, Terms, evaluate, evaluate_pieces};
 pub use init::initial_weights;
 pub use memory::step_bytes;
 pub use objective::{adopt_objective, step_config};

@@ -14,6 +14,7 @@
 //! the training rows is 0 for every row, whatever it holds there, and comes back from [`Fitted::invert`] as its training
 //! value.
 
+mod fitter;
 mod matrix;
 mod patches;
 mod scale;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 
+pub(crate) use fitter::Fitter;
 pub use matrix::RowMajor;
 pub use patches::{PatchOptions, Patches};
 pub use whitening::Whitening;
@@ -142,15 +144,12 @@ impl Preprocess {
             let found = format!("{} values for {rows} rows of {cols} columns", data.len());
             return Err(Error::input("preprocess", found, "rows x columns values, at least one"));
         }
-        Ok(match self {
-            Self::None => Fitted::None {},
-            Self::Range => scale::range(data),
-            Self::MinMax => scale::min_max(data, cols),
-            Self::ZScore => scale::z_score(data, rows, cols),
-            Self::Pca => Fitted::Pca(Whitening::fit(data, cols, options)?),
-            Self::Zca => Fitted::Zca(Whitening::fit(data, cols, options)?),
-            Self::Patches => Fitted::Patches(Patches::fit(data, cols, &options.patches)),
-        })
+        if self == Self::Patches {
+            return Ok(Fitted::Patches(Patches::fit(data, cols, &options.patches)));
+        }
+        let mut fitter = Fitter::new(self, cols, *options)?;
+        data.chunks_exact(cols).for_each(|row| fitter.add(row));
+        fitter.finish()
     }
 }
 

@@ -100,6 +100,29 @@ fn moments(data: &[f32], cols: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 #[test]
+fn one_pass_finds_the_mean_and_the_spread_that_two_find() {
+    let data: Vec<f32> =
+        (0..3000).map(|i| 1e4 + ((i * 7919) % 1013) as f32 * if i % 3 == 0 { 1.0 } else { 0.01 }).collect();
+    let Fitted::ZScore { mean, std } = fit(Preprocess::ZScore, &data, 3) else { panic!("another map") };
+    let (means, covariance) = moments(&data, 3);
+    for i in 0..3 {
+        // A sum of 1000 values near 10⁴ has 1000 roundings of at most 2⁻⁵⁴·1.1·10⁷, its mean is off by 6.2e-10, and a mean that
+        // is updated 1000 times by as much. The sum of squares is then off by 2·Σ|x − mean| times that, and its root, as the
+        // mean of |x − mean| is at most std, by as much as the mean.
+        assert!((mean[i] - means[i]).abs() <= 1.3e-9, "{} {}", mean[i], means[i]);
+        assert!((std[i] - covariance[4 * i].sqrt()).abs() <= 1.3e-9, "{} {}", std[i], covariance[4 * i].sqrt());
+    }
+}
+
+#[test]
+fn no_row_and_patches_cannot_be_fitted_row_by_row() {
+    let error = Fitter::new(Preprocess::Range, 3, Options::default()).unwrap().finish().unwrap_err();
+    assert!(error.to_string().contains("no row"), "{error}");
+    let error = Fitter::new(Preprocess::Patches, 64, Options::default()).unwrap_err().to_string();
+    assert!(error.starts_with("data.preprocess: patches, expected another map where data are streamed"), "{error}");
+}
+
+#[test]
 fn whitened_data_have_mean_0_and_the_identity_for_a_covariance() {
     let data = correlated(300, 5);
     for (kind, components, width) in [(Preprocess::Zca, 0, 5), (Preprocess::Pca, 0, 5), (Preprocess::Pca, 3, 3)] {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, RowMajor};
 use crate::error::{Error, Result};
-use crate::eval::baseline::Pca;
+use crate::eval::baseline::{Moments, Pca};
 use crate::memory;
 
 /// Rows that are mapped at a time.
@@ -36,16 +36,27 @@ pub struct Whitening {
 }
 
 impl Whitening {
-    pub(super) fn fit(data: &[f32], cols: usize, options: &Options) -> Result<Self> {
-        let k = match options.components {
-            0 => cols,
-            k if k <= cols => k,
-            k => return Err(Error::setting("data.components", k.to_string(), format!("at most the {cols} columns"))),
-        };
+    /// Whether rows of `cols` values can be whitened.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there are fewer than the components that are asked for, or the memory is too small.
+    pub(super) fn check(cols: usize, options: &Options) -> Result {
+        if options.components > cols {
+            let expected = format!("at most the {cols} columns");
+            return Err(Error::setting("data.components", options.components.to_string(), expected));
+        }
         // The covariance, its eigenvectors and the working space of the eigenvalues.
-        let square = (cols as u128).saturating_pow(2).saturating_mul(6 * size_of::<f64>() as u128);
-        memory::require("data.preprocess", &format!("whitening {cols} columns"), square)?;
-        let pca = Pca::fit(data, cols)?;
+        memory::require("data.preprocess", &format!("whitening {cols} columns"), Moments::bytes(cols))
+    }
+
+    /// Whitening by the moments of rows that [`Whitening::check`] has let through.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] where there are no eigenvalues to be found.
+    pub(super) fn of(moments: Moments, options: &Options) -> Result<Self> {
+        let pca = Pca::of(moments)?;
+        let cols = pca.mean().len();
+        let k = if options.components == 0 { cols } else { options.components };
         let largest = pca.eigenvalues().first().copied().unwrap_or(0.0);
         // Eigenvalues are right to a multiple of d·ε_machine·λ_max: what is below is no spread.
         let rounding = cols as f64 * f64::EPSILON * largest;

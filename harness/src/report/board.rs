@@ -3,7 +3,7 @@
 //! | tags | when |
 //! | --- | --- |
 //! | `loss/…`, `activity/rho_hat_mean`, `schedule/lr`, `speed/…` | up to 2,000 times a run, and after every epoch (`epoch/…`) |
-//! | `gradient/norm` | of the first step of every epoch; where `train.clip_norm` is set, with the losses as well |
+//! | `gradient/norm` | of the first step of every epoch; where `train.clip_norm` or `train.gradient_norm_steps` is set, with the losses as well |
 //! | `validation/…` | after every epoch |
 //! | `histograms/…`, `images/…`, `activity/active_percent`, `activity/dead_units` | after the first and the last epoch, and in between as often as the time they take stays below a share of the run's |
 
@@ -47,6 +47,8 @@ pub struct Board {
     looked: Option<u64>,
     /// The last epoch with a norm of the gradient.
     normed: Option<u64>,
+    /// The norm that was recorded last and is not written yet, with its step.
+    norm: Option<(u64, f64)>,
 }
 
 /// What a board cannot take from the measures.
@@ -85,6 +87,7 @@ impl Board {
             flushed: now,
             looked: None,
             normed: None,
+            norm: None,
         })
     }
 
@@ -97,9 +100,16 @@ impl Board {
         if due {
             self.measures("", m).map_err(failed)?;
         }
-        if let Some(norm) = m.gradient_norm.filter(|_| due || self.normed != Some(m.epoch)) {
+        if let Some(norm) = m.gradient_norm {
+            self.norm = Some((m.step, norm));
+        }
+        // The first norm of an epoch at once; of the others the newest with the losses, as steps whose norm is recorded need
+        // not be those that are written.
+        if (due || self.normed != Some(m.epoch))
+            && let Some((step, norm)) = self.norm.take()
+        {
             self.normed = Some(m.epoch);
-            self.events.scalar(m.step, "gradient/norm", norm).map_err(failed)?;
+            self.events.scalar(step, "gradient/norm", norm).map_err(failed)?;
         }
         Ok(())
     }
@@ -143,6 +153,7 @@ impl Board {
             ("activity/rho_hat_mean", Some(m.rho_hat_mean)),
             ("schedule/lr", Some(m.lr)),
             ("speed/samples_per_s", Some(m.samples_per_s)),
+            ("speed/stall_ms", m.stall_ms),
             ("speed/gflops", Some(gflops)),
             ("speed/fraction_of_peak", self.peak_gflops.map(|peak| gflops / peak)),
         ];

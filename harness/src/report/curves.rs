@@ -29,12 +29,14 @@ pub struct CurvesOptions {
     pub per: String,
     /// The target mean activation, where there is one.
     pub rho: Option<f64>,
+    /// The step and the validation loss of the epoch whose weights were kept, where the run could stop early.
+    pub best: Option<(u64, f64)>,
 }
 
 /// The plot of a run's records, as an SVG document.
 ///
-/// Panels: total loss; reconstruction, sparsity and weight decay; mean activation with its target; learning rate. Over updates,
-/// from 0. A y axis is logarithmic where its values are positive and span more than a factor of twenty. Training and validation
+/// Panels: total loss; reconstruction, sparsity and weight decay; mean activation with its target; learning rate; the
+/// gradient's norm before it is clipped, where it was recorded. Over updates, from 0. A y axis is logarithmic where its values are positive and span more than a factor of twenty. Training and validation
 /// differ in lightness and in dashes as well as in hue. Numbers that are not finite leave gaps.
 pub fn render(records: &[Record], options: &CurvesOptions) -> String {
     let run = Run::new(records);
@@ -149,6 +151,9 @@ impl<'a> Run<'a> {
                 series: self.series(of, of_validation),
             })
             .collect();
+        if let Some((step, loss)) = options.best {
+            panels[0].series.push(Series { role: Role::Best, points: vec![(step as f64, clean(loss))] });
+        }
         let mut series = self.series(|m| m.rho_hat_mean, |e| e.validation.val_rho_hat_mean);
         if let Some(rho) = options.rho.filter(|r| r.is_finite()) {
             let points = vec![(0.0, clean(rho)), (self.last_step.max(1.0), clean(rho))];
@@ -159,6 +164,12 @@ impl<'a> Run<'a> {
         let lr = Series { role: Role::Epoch, points: decimate(points, MAX_POINTS) };
         let series = Some(lr).filter(|lr| !lr.points.is_empty()).into_iter().collect();
         panels.push(Panel { title: "Learning rate", y_title: "learning rate".to_owned(), series });
+        let norms = self.steps.iter().filter_map(|m| Some((m.step as f64, clean(m.gradient_norm?))));
+        let points = decimate(norms.collect(), MAX_POINTS);
+        if !points.is_empty() {
+            let series = vec![Series { role: Role::Epoch, points }];
+            panels.push(Panel { title: "Gradient norm", y_title: "norm of a step".to_owned(), series });
+        }
         panels
     }
 
@@ -192,6 +203,7 @@ enum Role {
     Epoch,
     Validation,
     Target,
+    Best,
 }
 
 impl Role {
@@ -201,6 +213,7 @@ impl Role {
             Self::Epoch => Stroke { color: ink::EPOCH, width: 2.2, dashes: "" },
             Self::Validation => Stroke { color: ink::VALIDATION, width: 2.2, dashes: "7 5" },
             Self::Target => Stroke { color: ink::TEXT, width: 1.4, dashes: "1.5 4" },
+            Self::Best => Stroke { color: ink::TEXT, width: 0.0, dashes: "" },
         }
     }
 
@@ -210,12 +223,14 @@ impl Role {
             Self::Epoch => "training, epoch mean".to_owned(),
             Self::Validation => "validation".to_owned(),
             Self::Target => format!("target ρ = {}", rho.unwrap_or_default()),
+            Self::Best => "kept model".to_owned(),
         }
     }
 
     fn mark(self) -> Mark {
         match self {
             Self::Epoch => Mark::Circle,
+            Self::Best => Mark::Diamond,
             Self::Validation => Mark::Square,
             Self::Step | Self::Target => Mark::None,
         }

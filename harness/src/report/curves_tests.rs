@@ -17,6 +17,7 @@ fn measures(step: u64, epoch: u64, loss: f64) -> Measures {
         rho_hat_mean: 0.05 + 0.1 / step as f64,
         lr: 1e-3,
         samples_per_s: 1e5,
+        stall_ms: None,
         gradient_norm: None,
     }
 }
@@ -36,7 +37,7 @@ fn run(steps: u64, power: f64) -> Vec<Record> {
 }
 
 fn options() -> CurvesOptions {
-    CurvesOptions { title: "digits <8×8> & more".into(), per: "sample".into(), rho: Some(0.05) }
+    CurvesOptions { title: "digits <8×8> & more".into(), per: "sample".into(), rho: Some(0.05), best: None }
 }
 
 fn texts<'a>(document: &'a Document<'_>) -> Vec<&'a str> {
@@ -75,6 +76,34 @@ fn each_curve_has_a_point_for_each_record() {
     assert_eq!(points(&document, Role::Epoch.stroke().color), [10, 10, 10, 10, 10, 100]);
     assert_eq!(points(&document, Role::Validation.stroke().color), [10]);
     assert_eq!(points(&document, Role::Target.stroke().color), [2]);
+}
+
+#[test]
+fn gradient_norms_have_a_panel_where_they_were_recorded() {
+    let mut records = run(100, -0.2);
+    for record in &mut records {
+        if let Record::Step(m) = record
+            && m.step % 5 == 1
+        {
+            m.gradient_norm = Some(1.0 / m.step as f64);
+        }
+    }
+    let svg = render(&records, &options());
+    let document = Document::parse(&svg).unwrap();
+    assert!(texts(&document).contains(&"Gradient norm"));
+    assert_eq!(points(&document, Role::Epoch.stroke().color).last(), Some(&20));
+}
+
+#[test]
+fn the_epoch_whose_model_was_kept_is_marked_and_named() {
+    let svg = render(&run(100, -0.2), &CurvesOptions { best: Some((70, 43.0)), ..options() });
+    let document = Document::parse(&svg).unwrap();
+    assert!(texts(&document).contains(&"kept model"));
+    let marks = document.descendants().filter(|n| n.has_tag_name("path") && n.attribute("stroke-width") == Some("2.4"));
+    // One in the legend, one in the panel of the total loss: x from 78 to 938 for 0 to 100.
+    let places: Vec<&str> = marks.map(|n| n.attribute("d").unwrap()).collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(places.iter().any(|d| d.starts_with("M680.00 ")), "{places:?}");
 }
 
 #[test]

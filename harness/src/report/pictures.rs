@@ -33,6 +33,7 @@ pub fn save(run: &Run) -> Result<Vec<&'static str>> {
         title: format!("{}, {}", run.data_name(), run.shape()),
         per: run.config.loss.convention.name().trim_start_matches("per_").to_owned(),
         rho: run.rho(),
+        best: run.best(),
     };
     curves::save(&run.folder.join(CURVES_FILE), &run.records, &options).map_err(failed)?;
     filters(run)?;

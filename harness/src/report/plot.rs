@@ -56,6 +56,8 @@ pub(super) enum Mark {
     Circle,
     /// Hollow.
     Square,
+    /// Larger than the others.
+    Diamond,
 }
 
 /// A frame with its axes, on which values have places.
@@ -148,6 +150,10 @@ pub(super) fn mark(svg: &mut Svg, mark: Mark, color: &'static str, (x, y): (f64,
     match mark {
         Mark::Circle => svg.circle((x, y), 2.6, color, outline),
         Mark::Square => svg.rect((x - 3.0, y - 3.0), (6.0, 6.0), ink::PAPER, outline),
+        Mark::Diamond => {
+            let corners = [(x, y - 7.0), (x + 7.0, y), (x, y + 7.0), (x - 7.0, y), (x, y - 7.0)];
+            svg.curve(corners.into_iter(), Stroke { color, width: 2.4, dashes: "" });
+        }
         Mark::None => {}
     }
 }

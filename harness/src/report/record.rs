@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::atomic;
 use crate::data::Dataset;
-use crate::train::TrainingSet;
+use crate::train::{Best, TrainingSet};
 
 /// The name of the file in a run directory.
 pub const RUN_FILE: &str = "run.json";
@@ -30,8 +30,14 @@ pub struct RunRecord {
     pub steps: u64,
     /// Epochs begun.
     pub epochs: u64,
+    /// The epoch whose weights are the model, where the run could stop early.
+    pub best: Option<Best>,
+    /// Whether it did.
+    pub stopped_early: bool,
     /// Seconds spent in steps.
     pub seconds: f64,
+    /// Of them, those in which the training waited for rows, where they are streamed.
+    pub stall_seconds: Option<f64>,
     /// Training samples in one of those seconds.
     pub samples_per_s: f64,
     /// Operations of a step for each sample.
@@ -125,6 +131,10 @@ impl DataRecord {
         let parts = [&set.train, &set.validation, &set.test];
         let mut hash = Sha256::new();
         let mut bytes = Vec::new();
+        // Of rows that are streamed some are here; this says which all of them are.
+        if set.stream.is_some() {
+            hash.update(set.fingerprint.hash.as_bytes());
+        }
         for values in parts.iter().flat_map(|part: &&Dataset| part.data.chunks(1 << 14)) {
             bytes.clear();
             bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
@@ -132,7 +142,7 @@ impl DataRecord {
         }
         Self {
             name: set.train.name.clone(),
-            rows: parts.map(|part| part.rows),
+            rows: [set.train_rows(), set.validation.rows, set.test.rows],
             d_in: set.train.cols,
             sha256: hex(&hash.finalize()),
         }
@@ -157,7 +167,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A word as a POSIX shell reads it back.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

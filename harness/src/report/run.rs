@@ -95,6 +95,11 @@ impl Run {
         if self.record.data.name.is_empty() { &self.config.data.source } else { &self.record.data.name }
     }
 
+    /// The step and the validation loss of the epoch whose weights were kept, where the run could stop early.
+    pub fn best(&self) -> Option<(u64, f64)> {
+        self.record.best.as_ref().map(|best| (best.step, best.val_loss))
+    }
+
     /// The target mean activation, where there is one.
     pub fn rho(&self) -> Option<f64> {
         (self.config.sparsity.kind == SparsityKind::Kl).then_some(self.config.sparsity.rho)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sae_kernels::step::{BatchedStep, StepReport};
 use sae_kernels::{Backend, backend};
 
-use super::feed::{Feed, InMemory};
+use super::feed::Feed;
 use super::trainer::{Observer, Trainer};
 use super::{Plan, TrainingSet};
 use crate::config::Config;
@@ -53,7 +53,7 @@ impl Cohort {
         let Some(first) = configs.first().cloned() else {
             return Err(Error::Failed("runs to train together: there are none, expected at least one".to_owned()));
         };
-        let plan = Plan::new(&first.train, set.train.rows)?;
+        let plan = Plan::new(&first.train, set.train_rows())?;
         let (d_in, d_hid) = (set.train.cols, first.model.d_hid);
         // Each model once in the batched step, and once in its trainer.
         let each = step_bytes(d_in, d_hid, plan.batch, 2).saturating_mul(2);
@@ -63,7 +63,7 @@ impl Cohort {
         let members = configs.into_iter().map(trainer).collect::<Result<Vec<_>>>()?;
         let backend = backend(first.backend)?;
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
-        let feed = Box::new(InMemory::new(plan, first.train.shuffle, first.seed));
+        let feed = set.feed(plan, &first);
         let mut cohort = Self {
             active: Vec::new(),
             step: None,

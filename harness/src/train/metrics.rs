@@ -54,6 +54,10 @@ pub struct Measures {
     /// Training samples per second of wall time.
     #[serde(deserialize_with = "number")]
     pub samples_per_s: f64,
+    /// Milliseconds in which the training waited for rows to be read, where they are streamed; over all steps of an epoch on an
+    /// epoch's line.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub stall_ms: Option<f64>,
     /// Norm of the gradient over all four tensors, before it is clipped and without the weight decay; left out of a line where it was not
     /// taken.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
@@ -290,6 +294,7 @@ mod tests {
             rho_hat_mean: 0.05,
             lr: 1e-3,
             samples_per_s: 12345.678,
+            stall_ms: step.is_multiple_of(2).then_some(0.25),
             gradient_norm: step.is_multiple_of(2).then_some(0.125),
         }
     }
@@ -340,8 +345,9 @@ mod tests {
         };
         assert_eq!(sorted(keys(0)), step);
         assert_eq!(sorted(keys(4)), step);
-        // Of an epoch only: the norm of the gradient, where it was taken.
-        let mut with_validation = [&common[..], &["gradient_norm", "val_loss", "val_mse", "weight_decay"]].concat();
+        // The norm of the gradient and the time of waiting are on lines that know them.
+        let own = ["gradient_norm", "stall_ms", "val_loss", "val_mse", "weight_decay"];
+        let mut with_validation = [&common[..], &own].concat();
         with_validation.sort_unstable();
         assert_eq!(sorted(keys(2)), with_validation);
         assert!(text.lines().nth(2).unwrap().contains(r#""kind":"epoch""#));

@@ -1,5 +1,7 @@
 //! Training, and the record it leaves.
 
+mod ahead;
+mod blocks;
 mod cohort;
 mod feed;
 pub mod metrics;
@@ -8,6 +10,8 @@ mod resume;
 mod schedule;
 mod set;
 mod state;
+pub(crate) mod stream;
+mod survey;
 mod trainer;
 
 pub use cohort::Cohort;

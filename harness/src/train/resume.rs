@@ -86,7 +86,7 @@ impl Trainer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::train::{Observer, Silent, metrics};
 
@@ -101,20 +101,22 @@ mod tests {
 
     impl Observer for Log {
         fn step(&mut self, measures: &metrics::Measures) -> Result {
-            self.0.push(metrics::Record::Step(metrics::Measures { samples_per_s: 0.0, ..measures.clone() }));
+            let untimed = metrics::Measures { samples_per_s: 0.0, stall_ms: None, ..measures.clone() };
+            self.0.push(metrics::Record::Step(untimed));
             Ok(())
         }
 
         fn epoch(&mut self, measures: &metrics::EpochMeasures) -> Result {
             let mut measures = measures.clone();
             measures.train.samples_per_s = 0.0;
+            measures.train.stall_ms = None;
             self.0.push(metrics::Record::Epoch(measures));
             Ok(())
         }
     }
 
     /// A run that is saved and taken up again after every step ends as one that is not, in every bit.
-    fn agree(config: &Config) -> usize {
+    pub(in crate::train) fn agree(config: &Config) -> usize {
         let (mut whole, mut pieces) = (Log::default(), Log::default());
         let mut trainer = Trainer::new(config.clone()).unwrap();
         let summary = trainer.run(&mut whole).unwrap();
@@ -134,11 +136,34 @@ mod tests {
 
     #[test]
     fn a_run_taken_up_after_every_step_is_the_run_never_stopped() {
-        for kind in ["sgd", "momentum", "rmsprop", "adam", "adamw"] {
+        for kind in ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"] {
             assert_eq!(agree(&config(&format!("[optimizer]\nkind = '{kind}'"))), 3 * 15 + 3, "{kind}");
         }
         agree(&config("[sparsity]\nrho_hat = 'ema'"));
+        let mut clipped = config("");
+        clipped.train.clip_norm = 0.5;
+        clipped.train.clip_value = 0.01;
+        agree(&clipped);
         agree(&config("[schedule]\nkind = 'cosine'\nwarmup_steps = 5\n[data]\npreprocess = 'zscore'"));
+    }
+
+    /// Of 45 steps in three epochs, whether the run was stopped or not; the updates do not depend on it.
+    #[test]
+    fn gradient_norms_are_recorded_as_often_as_asked_for_and_change_nothing() {
+        let mut models = Vec::new();
+        let cases = [(0, 0.0, false, 0), (0, 0.0, true, 3), (7, 0.0, false, 7), (7, 0.0, true, 9), (0, 1e9, false, 45)];
+        for (every, clip, board, expected) in cases {
+            let mut config = config("");
+            (config.train.gradient_norm_steps, config.train.clip_norm) = (every, clip);
+            config.train.tensorboard = board;
+            agree(&config);
+            let (mut trainer, mut log) = (Trainer::new(config).unwrap(), Log::default());
+            trainer.run(&mut log).unwrap();
+            let norms = log.0.iter().filter(|r| matches!(r, metrics::Record::Step(m) if m.gradient_norm.is_some()));
+            assert_eq!(norms.count(), expected);
+            models.push(trainer.model().unwrap());
+        }
+        assert!(models.iter().all(|model| *model == models[0]));
     }
 
     #[test]

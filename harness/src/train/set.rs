@@ -1,5 +1,11 @@
 //! What is trained on: rows held out first, then preprocessing fitted on the others.
 
+use std::sync::Arc;
+
+use super::ahead::Streamed;
+use super::feed::{Feed, InMemory};
+use super::stream::RowStream;
+use super::{Plan, survey};
 use crate::config::{Config, data_fits};
 use crate::data::{Dataset, Fingerprint, Split, load};
 use crate::error::{Error, Result};
@@ -8,7 +14,7 @@ use crate::preprocess::{Fitted, Preprocess};
 /// A set, divided and preprocessed.
 #[derive(Clone, Debug)]
 pub struct TrainingSet {
-    /// The rows to train on.
+    /// The rows to train on; where they are streamed, some of them, evenly spread.
     pub train: Dataset,
     /// The rows to watch the training by; may be none.
     pub validation: Dataset,
@@ -16,8 +22,10 @@ pub struct TrainingSet {
     pub test: Dataset,
     /// Which data these are.
     pub fingerprint: Fingerprint,
-    /// Which row of the data each training row was.
+    /// Which row of the data each row of `train` was.
     pub origin: Vec<usize>,
+    /// All the rows to train on, where they are not in memory together.
+    pub(crate) stream: Option<Arc<RowStream>>,
     /// The map from raw data to inputs, fitted on the training rows.
     pub preprocessing: Fitted,
     /// What the user should be told, a line each.
@@ -30,7 +38,10 @@ impl TrainingSet {
     /// # Errors
     /// Those of [`load`] and of [`TrainingSet::new`].
     pub fn load(config: &Config) -> Result<Self> {
-        Self::new(config, load(&config.data.source, config.seed)?)
+        match survey::too_large(config)? {
+            Some(shards) => survey::survey(config, shards, None),
+            None => Self::new(config, load(&config.data.source, config.seed)?),
+        }
     }
 
     /// The same with a map that was fitted before, as a run does that goes on.
@@ -38,7 +49,23 @@ impl TrainingSet {
     /// # Errors
     /// As [`TrainingSet::load`].
     pub fn load_with(config: &Config, preprocessing: Fitted) -> Result<Self> {
-        Self::divide(config, load(&config.data.source, config.seed)?, Some(preprocessing))
+        match survey::too_large(config)? {
+            Some(shards) => survey::survey(config, shards, Some(preprocessing)),
+            None => Self::divide(config, load(&config.data.source, config.seed)?, Some(preprocessing)),
+        }
+    }
+
+    /// The training rows in batches.
+    pub(super) fn feed(&self, plan: Plan, config: &Config) -> Box<dyn Feed> {
+        match &self.stream {
+            Some(stream) => Box::new(Streamed::new(plan, Arc::clone(stream))),
+            None => Box::new(InMemory::new(plan, config.train.shuffle, config.seed)),
+        }
+    }
+
+    /// How many rows there are to train on.
+    pub fn train_rows(&self) -> usize {
+        self.stream.as_ref().map_or(self.train.rows, |stream| stream.rows() as usize)
     }
 
     /// Divides `set`, fits the preprocessing on its training rows and applies it to all.
@@ -82,26 +109,21 @@ impl TrainingSet {
         for part in &mut parts {
             preprocessing.map(part)?;
         }
-        let range = |parts: &[Dataset]| {
-            parts
-                .iter()
-                .map(Dataset::range)
-                .fold((f32::INFINITY, f32::NEG_INFINITY), |a, b| (a.0.min(b.0), a.1.max(b.1)))
-        };
-        let (output, loss) = (config.model.output, config.loss.reconstruction);
         // Rows that are held out may well be a little outside; only what is trained on has to fit.
-        let (min, max) = range(&parts[..1]);
-        let mut warnings = config.warnings(parts[0].cols);
-        warnings.extend(data_fits(output, loss, min, max)?);
-        if min == max {
-            warnings.push(format!(
-                "{}: every training value is {min} after preprocessing: there is nothing to learn",
-                parts[0].name
-            ));
-        }
+        let warnings = warnings(config, &parts[0].name, parts[0].cols, parts[0].range())?;
         let [train, validation, test] = parts;
-        Ok(Self { train, validation, test, fingerprint, origin: split.train, preprocessing, warnings })
+        Ok(Self { train, validation, test, fingerprint, origin: split.train, stream: None, preprocessing, warnings })
     }
+}
+
+/// What the user should be told of training data called `name` with values from `min` to `max` as the network sees them.
+pub(super) fn warnings(config: &Config, name: &str, cols: usize, (min, max): (f32, f32)) -> Result<Vec<String>> {
+    let mut warnings = config.warnings(cols);
+    warnings.extend(data_fits(config.model.output, config.loss.reconstruction, min, max)?);
+    if min == max {
+        warnings.push(format!("{name}: every training value is {min} after preprocessing: there is nothing to learn"));
+    }
+    Ok(warnings)
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub struct RunState {
     pub seconds: f64,
     /// Samples of those epochs.
     pub samples: u64,
+    /// Of the seconds, those that were waited for rows, where they are streamed.
+    #[serde(default)]
+    pub waited: Option<f64>,
     /// The epoch that was measured last.
     pub last: Option<EpochMeasures>,
     /// What the schedule of the learning rate remembers.
@@ -48,6 +51,9 @@ pub struct Mean {
     samples: u64,
     #[serde(deserialize_with = "number")]
     seconds: f64,
+    /// Of them, those that were waited for rows, where they are streamed.
+    #[serde(default)]
+    waited: Option<f64>,
     #[serde(deserialize_with = "number")]
     reconstruction: f64,
     #[serde(deserialize_with = "number")]
@@ -64,6 +70,11 @@ impl RunState {
         self.seconds + self.mean.seconds
     }
 
+    /// Of them, those in which the training waited for rows, where they are streamed.
+    pub fn waited(&self) -> Option<f64> {
+        sum(self.waited, self.mean.waited)
+    }
+
     /// Training samples in one of those seconds.
     pub fn samples_per_s(&self) -> f64 {
         (self.samples + self.mean.samples) as f64 / self.seconds()
@@ -74,19 +85,29 @@ impl RunState {
         self.position.epoch + u64::from(self.position.batch > 0)
     }
 
-    /// Takes a step's report in, and `seconds` for it.
-    pub(super) fn add(&mut self, report: &StepReport, seconds: f64) {
+    /// Takes a step's report in, `seconds` for it, and those of them that were waited for rows.
+    pub(super) fn add(&mut self, report: &StepReport, seconds: f64, waited: Option<f64>) {
         self.step += 1;
         self.position.batch += 1;
         self.mean.add(report, seconds);
+        self.mean.waited = sum(self.mean.waited, waited);
     }
 
     /// Goes to the start of the next epoch.
     pub(super) fn next_epoch(&mut self) {
         let mean = std::mem::take(&mut self.mean);
         self.seconds += mean.seconds;
+        self.waited = sum(self.waited, mean.waited);
         self.samples += mean.samples;
         self.position = Position { epoch: self.position.epoch + 1, batch: 0 };
+    }
+}
+
+/// Of what is known.
+fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
     }
 }
 
@@ -116,6 +137,7 @@ impl Mean {
             rho_hat_mean: self.rho_hat / n,
             lr,
             samples_per_s: n / self.seconds,
+            stall_ms: self.waited.map(|seconds| 1e3 * seconds),
             gradient_norm: None,
         }
     }

@@ -6,16 +6,17 @@ use std::time::Instant;
 use sae_kernels::step::{Parameters, StepReport};
 use sae_kernels::{Backend, BackendKind, Isa, Step, backend};
 
-use super::feed::{Feed, InMemory};
+use super::feed::Feed;
 use super::metrics::{EpochMeasures, Measures, Validation};
 use super::{Best, Plan, RunState, Schedule, TrainingSet};
-use crate::config::Config;
+use crate::config::{Config, TrainConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::measure::{Laps, Phase, Timed};
 use crate::model::file::ModelFile;
 use crate::model::{
-    Batch, Evaluation, Seen, evaluate, initial_weights, objective, reconstruct, require_memory, step_bytes, step_config,
+    Batch, Evaluation, Seen, evaluate, evaluate_pieces, initial_weights, objective, reconstruct, require_memory,
+    step_bytes, step_config,
 };
 
 /// Trains one model on one set.
@@ -100,6 +101,8 @@ pub struct Summary {
     pub epochs: u64,
     /// Seconds spent in steps, the gathering of their batches included; validation is not.
     pub seconds: f64,
+    /// Of them, those in which the training waited for rows, where they are streamed.
+    pub waited: Option<f64>,
     /// Training samples in one of those seconds.
     pub samples_per_s: f64,
     /// The last epoch.
@@ -151,13 +154,14 @@ impl Trainer {
     /// A trainer before its first step, with `weights` or those that the settings name.
     pub(super) fn build(config: Config, set: Arc<TrainingSet>, weights: Option<&Parameters>) -> Result<Self> {
         config.validate()?;
-        let plan = Plan::new(&config.train, set.train.rows)?;
+        let plan = Plan::new(&config.train, set.train_rows())?;
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
-        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some() || config.train.tensorboard]
-            .map(usize::from)
-            .iter()
-            .sum();
+        // It costs memory and time, for which a step an epoch is little; where gradients are clipped by their norm, it is
+        // there anyway.
+        let stored = config.train.tensorboard || config.train.gradient_norm_steps > 0;
+        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some() || stored];
+        let moments = moments.map(usize::from).iter().sum();
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
         require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
         let backend = Timed::new(backend(config.backend)?);
@@ -167,7 +171,7 @@ impl Trainer {
             None => step.set_weights(&initial_weights(&config.model.init, d_in, d_hid, config.seed)?)?,
         }
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
-        let feed = Box::new(InMemory::new(plan, config.train.shuffle, config.seed));
+        let feed = set.feed(plan, &config);
         let schedule = Schedule::new(&config, plan.steps);
         Ok(Self {
             config,
@@ -251,14 +255,21 @@ impl Trainer {
         let position = self.state.position;
         self.feed.fetch(&self.set, position, &mut self.batch)?;
         self.fetching += start.elapsed().as_secs_f64();
-        // It costs time, for which a step an epoch is little; where gradients are clipped by their norm, it is there anyway.
-        let norm = self.config.train.tensorboard && (position.batch == 0 || self.step.config().clip_norm.is_some());
-        self.step.report_gradient_norm(norm)?;
+        self.step.report_gradient_norm(self.takes_norm())?;
         self.backend.begin();
         let lr = self.rate();
         let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
         self.laps.iter_mut().zip(self.backend.end()).for_each(|(sum, lap)| *sum += lap);
         self.take(&report, start.elapsed().as_secs_f64(), None, observer)
+    }
+
+    /// Whether the norm of the next step's gradient is recorded. It costs time, for which a step an epoch is little; where
+    /// gradients are clipped by their norm, it is there anyway.
+    fn takes_norm(&self) -> bool {
+        let TrainConfig { gradient_norm_steps: every, tensorboard, .. } = self.config.train;
+        let RunState { step, position, .. } = &self.state;
+        let due = every > 0 && step.is_multiple_of(every);
+        due || tensorboard && position.batch == 0 || self.step.config().clip_norm.is_some()
     }
 
     /// The learning rate of the next step.
@@ -283,9 +294,13 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result {
         let (epoch, lr) = (self.state.position.epoch, self.rate());
-        self.state.add(report, seconds);
-        observer.step(&measures(report, self.state.step, epoch, lr, report.n as f64 / seconds))?;
-        self.check(report, epoch, feed.unwrap_or(self.feed.as_ref()))?;
+        let feed = feed.unwrap_or(self.feed.as_ref());
+        let waited = feed.waited();
+        let mut measures = measures(report, self.state.step + 1, epoch, lr, report.n as f64 / seconds);
+        measures.stall_ms = waited.map(|seconds| 1e3 * seconds);
+        self.state.add(report, seconds, waited);
+        observer.step(&measures)?;
+        self.check(report, epoch, feed)?;
         if self.state.position.batch == self.plan.steps_per_epoch || self.is_done() {
             self.end_epoch(lr, observer)?;
         }
@@ -341,6 +356,7 @@ impl Trainer {
             steps: state.step,
             epochs: state.epochs(),
             seconds: state.seconds(),
+            waited: state.waited(),
             samples_per_s: state.samples_per_s(),
             last,
             best: state.best.clone(),
@@ -393,6 +409,11 @@ impl Trainer {
             return Ok(None);
         }
         let threshold = self.config.train.threshold_active as f32;
+        if let (Part::Train, Some(stream)) = (part, &self.set.stream) {
+            let most = self.plan.batch;
+            let pieces = |take: &mut dyn FnMut(&[f32]) -> Result| stream.each(most, take);
+            return evaluate_pieces(&mut self.step, &mut self.backend, &mut self.batch, threshold, pieces).map(Some);
+        }
         evaluate(&mut self.step, &mut self.backend, &mut self.batch, &set.data, threshold).map(Some)
     }
 
@@ -440,6 +461,7 @@ fn measures(report: &StepReport, step: u64, epoch: u64, lr: f64, samples_per_s: 
         rho_hat_mean: report.rho_hat_mean,
         lr,
         samples_per_s,
+        stall_ms: None,
         gradient_norm: report.gradient_norm,
     }
 }

@@ -8,3 +8,4 @@ mod faults;
 mod kills;
 mod run;
 mod stops;
+mod streamed;

@@ -11,6 +11,7 @@ use crate::cli::{finish, output};
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::report::board::{Board, BoardOptions};
+use crate::report::record::quoted;
 use crate::train::metrics::{EpochMeasures, Measures, MetricsWriter, Record};
 use crate::train::{Observer, Trainer};
 
@@ -70,7 +71,10 @@ fn steps(
             let kept = saves.save(trainer, watch);
             let told = match (kept, &saves.newest) {
                 (Ok(()), _) => {
-                    format!("stopped after step {step}; sae train --resume {} goes on from there", dir.display())
+                    format!(
+                        "stopped after step {step}; sae train --resume {} goes on from there",
+                        quoted(&dir.to_string_lossy())
+                    )
                 }
                 (Err(error), Some(newest)) => {
                     return Err(Error::Failed(format!(

@@ -33,6 +33,7 @@ patches = 10000              # patches: how many are drawn from larger images
 patch_whiten = false         # patches: whether images are whitened first
 validation = 0.1             # held-out fractions
 test = 0.1
+buffer_mib = 2048            # larger sets are streamed; 0: never
 
 [model]
 d_hid = 196
@@ -87,6 +88,7 @@ shuffle = true
 drop_last = false
 clip_value = 0.0             # 0: no limit
 clip_norm = 0.0              # 0: no limit
+gradient_norm_steps = 0      # 0: with tensorboard once an epoch
 threshold_active = 0.5       # a hidden unit counts as active above this
 tensorboard = true
 tensorboard_share = 0.01

@@ -7,7 +7,7 @@ use crate::report::curves::{self, CurvesOptions};
 use crate::report::run::Run;
 
 pub(super) fn body(run: &Run) -> Markup {
-    let options = CurvesOptions { title: String::new(), per: per(run), rho: run.rho() };
+    let options = CurvesOptions { title: String::new(), per: per(run), rho: run.rho(), best: run.best() };
     let (legend, panels) = curves::documents(&run.records, &options);
     html! {
         p { (sentence(run)) }
@@ -28,9 +28,16 @@ fn sentence(run: &Run) -> String {
     } else {
         String::new()
     };
+    let kept = run.record.best.as_ref().map_or(String::new(), |best| {
+        let why = match run.record.stopped_early {
+            true => format!("ended after {} epochs without a better one", run.config.early_stopping.patience),
+            false => "came to its last epoch".to_owned(),
+        };
+        format!(" The run {why}; the model is that of epoch {}, the best by validation loss.", best.epoch + 1)
+    });
     format!(
         "The loss is the {} reconstruction error per {}, the sparsity penalty{decay}. Training is measured before each update; \
-         validation, on samples held out, after each epoch.",
+         validation, on samples held out, after each epoch.{kept}",
         loss.reconstruction,
         per(run)
     )

@@ -27,6 +27,10 @@ pub(super) fn body(run: &Run) -> Markup {
             format!("{peak:.0} GFLOP/s, the better of beginning and end"),
         ));
     }
+    if let Some(stall) = record.stall_seconds {
+        let share = format!("{:.1}%", 100.0 * stall / record.seconds);
+        all.push(Fact::new("Waiting for data", share, format!("{}; rows are streamed", duration(stall))));
+    }
     html! {
         (facts(&all))
         p { (machine.backend) " on " (machine.isa) ", " (machine.threads) " threads, " (machine.processor) "." }
