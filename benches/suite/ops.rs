@@ -10,8 +10,14 @@ use crate::lines::{Line, flops_group, line};
 use crate::operands::Source;
 use crate::shape::{SHAPES, Shape};
 
-const HYPER: Hyper =
-    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 1e-6, decay: 0.0, step: 10, clip: None };
+const HYPER: Hyper = Hyper {
+    rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+    lr: 1e-6,
+    decay: 0.0,
+    decoupled: false,
+    step: 10,
+    clip: None,
+};
 const FITS: &str = "the operands have one shape";
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -91,6 +97,7 @@ impl Layer {
 
     fn encode(&mut self) {
         let op = Encode {
+            threshold: None,
             x: self.input.view(),
             w: self.w.view(),
             bias: &self.bias,
@@ -121,6 +128,8 @@ impl Layer {
     /// Here `input` is the error at the output, and `w` the decoder's weights, transposed.
     fn hidden_delta(&mut self) {
         let op = HiddenDelta {
+            support: false,
+            gate: None,
             delta_out: self.input.view(),
             w_t: self.w.view(),
             h: self.values.view(),

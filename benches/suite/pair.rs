@@ -42,6 +42,7 @@ impl Pair {
 
     pub(crate) fn encode(&mut self) {
         let op = Encode {
+            threshold: None,
             x: self.x.view(),
             w: self.w.view(),
             bias: &self.bias,

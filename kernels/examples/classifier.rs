@@ -54,6 +54,7 @@ type TrainStep<'a> = &'a mut dyn FnMut(&mut Net, &[f32], &[f32]) -> Result<f64, 
 fn kernel_step(backend: &mut Fused, net: &mut Net, x: &[f32], labels: &[f32]) -> Result<f64, Error> {
     let x = MatRef::row_major(x, BATCH, PIXELS)?;
     backend.encode(Encode {
+        threshold: None,
         x,
         w: MatRef::row_major(&net.hidden.w, PIXELS, HIDDEN)?,
         bias: &net.hidden.bias,
@@ -78,6 +79,8 @@ fn kernel_step(backend: &mut Fused, net: &mut Net, x: &[f32], labels: &[f32]) ->
     })?;
     let delta_out = MatRef::row_major(&net.delta_out, BATCH, CLASSES)?;
     backend.hidden_delta(HiddenDelta {
+        support: false,
+        gate: None,
         delta_out,
         w_t: MatRef::row_major(&net.output_t, CLASSES, HIDDEN)?,
         h,
@@ -90,7 +93,7 @@ fn kernel_step(backend: &mut Fused, net: &mut Net, x: &[f32], labels: &[f32]) ->
     let delta_hid = MatRef::row_major(&net.delta_hid, BATCH, HIDDEN)?;
 
     // Gradient and update in one: the gradient of a weight matrix is never stored.
-    let hyper = &[Hyper { rule: Rule::Sgd, lr: RATE, decay: 0.0, step: 1, clip: None }];
+    let hyper = &[Hyper { rule: Rule::Sgd, lr: RATE, decay: 0.0, decoupled: false, step: 1, clip: None }];
     let output = MatMut::row_major(&mut net.output.w, HIDDEN, CLASSES)?;
     let output_t = MatMut::row_major(&mut net.output_t, CLASSES, HIDDEN)?;
     let sink = GradSink::Update(UpdateMatrix { hyper, w: output, w_t: Some(output_t), m: None, v: None });

@@ -18,6 +18,8 @@
 //! All strides are in elements. The last panel of panel-major storage is padded to its full width; nothing depends on
 //! what the padding holds. A batch is `batch` problems of one shape, `batch_stride` elements apart.
 
+use std::ops::Range;
+
 use crate::error::Error;
 
 /// The shape of a matrix (or of a batch of equal matrices) and the place of each element.
@@ -182,6 +184,11 @@ impl Layout {
             });
         }
         Ok(Self { rows, ..self })
+    }
+
+    /// As many rows as the range has, every stride unchanged.
+    pub(crate) fn row_range(self, rows: &Range<usize>) -> Result<Self, Error> {
+        self.top(rows.end)?.top(rows.len())
     }
 
     /// Whether two problems of the batch would share storage.

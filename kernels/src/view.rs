@@ -3,6 +3,7 @@
 //! Constructors check the layout against the slice once; everything behind them relies on it. Nothing is allocated.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::error::Error;
 use crate::layout::Layout;
@@ -99,6 +100,16 @@ impl<T> MatRef<'_, T> {
         Self { ptr, layout: self.layout.batched(1, 0), ..self }
     }
 
+    /// The rows of a range, of every problem.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are fewer rows.
+    pub fn row_range(self, rows: Range<usize>) -> Result<Self, Error> {
+        let layout = self.layout.row_range(&rows)?;
+        // Inside the slice, as the constructor has checked, or of no element.
+        Ok(Self { ptr: self.ptr.wrapping_add(rows.start * layout.row_stride()), layout, ..self })
+    }
+
     /// The first problem, shared by `problems` of them.
     ///
     /// # Panics
@@ -142,6 +153,16 @@ impl<'a, T> MatMut<'a, T> {
     /// As [`MatMut::new`].
     pub fn row_major(data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, Error> {
         Self::new(data, Layout::row_major(rows, cols))
+    }
+
+    /// The rows of a range, of every problem.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are fewer rows.
+    pub fn row_range(self, rows: Range<usize>) -> Result<Self, Error> {
+        let layout = self.layout.row_range(&rows)?;
+        // As for `MatRef`.
+        Ok(Self { ptr: self.ptr.wrapping_add(rows.start * layout.row_stride()), layout, ..self })
     }
 
     /// The same matrix, borrowed for a shorter time.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sae_kernels::ops::Rule;
-use sae_kernels::step::{BatchedStep, Penalty, RhoHat, Step, StepConfig, StepReport};
+use sae_kernels::step::{BatchedStep, Dropout, Penalty, RhoHat, Selection, Step, StepConfig, StepReport};
 use sae_kernels::{Backend, Fused, Isa, MatRef, Naive};
 
 /// The system's allocator, counting calls of the threads under test.
@@ -89,10 +89,12 @@ fn assert_only_the_first_step_allocates(threads: usize) {
         pool.broadcast(|_| COUNTED.set(on));
     };
     let samples = vec![0.5f32; N * D_IN];
-    for isa in Isa::available() {
+    let penalty = Penalty::Kl { rho: 0.1, beta: 0.1, average: RhoHat::Batch };
+    let plain = StepConfig { penalty, ..StepConfig::new() };
+    let (selection, dropout) = (Selection::TopK { k: 9 }, Some(Dropout { rate: 0.5, seed: 1 }));
+    let selecting = StepConfig { selection, dropout, tied: true, weight_decay: 0.1, ..plain };
+    for (isa, cfg) in Isa::available().into_iter().flat_map(|isa| [(isa, plain), (isa, selecting)]) {
         let mut fused = Fused::with_isa(isa).unwrap();
-        let average = RhoHat::Batch;
-        let cfg = StepConfig { penalty: Penalty::Kl { rho: 0.1, beta: 0.1, average }, ..StepConfig::new() };
         let mut step = Step::new(D_IN, D_HID, N, fused.panel(), cfg).unwrap();
         // Rayon's queues grow while a pool is new.
         for _ in 0..3 {

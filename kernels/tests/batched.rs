@@ -3,7 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{Activation, Loss, Rule};
-use sae_kernels::step::{BatchedStep, Convention, Parameters, Penalty, RhoHat, Step, StepConfig, StepReport};
+use sae_kernels::step::{
+    BatchedStep, Convention, Dropout, Parameters, Penalty, RhoHat, Selection, Step, StepConfig, StepReport,
+};
 use sae_kernels::{Backend, BackendKind, Error, Fused, Isa, Layout, MatMut, MatRef, Matrix, Naive, Real, backend};
 
 const D_IN: usize = 37;
@@ -37,8 +39,9 @@ fn configs<T: Real>(hidden: Activation, loss: Loss, convention: Convention) -> V
     for rule in Rule::all() {
         for &penalty in &penalties {
             let weight_decay = t(1e-3 * (all.len() % 3) as f64);
+            let decoupled_decay = all.len() % 2 == 1;
             let cfg = StepConfig { hidden, output, loss, convention, weight_decay, penalty, rule, ..StepConfig::new() };
-            all.push(cfg);
+            all.push(StepConfig { decoupled_decay, ..cfg });
         }
     }
     all
@@ -110,6 +113,27 @@ fn each_model_of_a_batch_trains_as_alone_with_every_penalty_and_rule() {
     }
 }
 
+#[test]
+fn each_model_of_a_batch_selects_and_drops_by_its_own_numbers() {
+    let of = |i: u64, selection| StepConfig {
+        hidden: Activation::Tanh,
+        weight_decay: 1e-3 * i as f32,
+        selection,
+        dropout: Some(Dropout { rate: 0.2 * i as f32, seed: 3 + i }),
+        ..StepConfig::new()
+    };
+    let top_k: Vec<_> = (0..4).map(|i| of(i, Selection::TopK { k: 3 + 5 * i as usize })).collect();
+    let threshold = |i: u64| Selection::Threshold { threshold: 0.1 * i as f32 };
+    let above: Vec<_> = (0..4).map(|i| of(i, threshold(i))).collect();
+    for isa in Isa::available() {
+        let mut fused = Fused::with_isa(isa).unwrap();
+        for shared in [true, false] {
+            same_as_alone(&mut fused, &top_k, [N, D_IN, D_HID], shared);
+            same_as_alone(&mut fused, &above, [N, D_IN, D_HID], shared);
+        }
+    }
+}
+
 /// OpenBLAS promises no bits.
 #[test]
 fn a_batch_is_as_good_as_its_models_on_the_other_backends() {
@@ -131,6 +155,9 @@ fn models_that_share_no_objective_are_refused() {
         ("output activation", StepConfig { output: Activation::Identity, ..base }),
         ("loss", StepConfig { loss: Loss::Bce, ..base }),
         ("convention", StepConfig { convention: Convention::PerElement, ..base }),
+        ("tied", StepConfig { tied: true, ..base }),
+        ("selection", StepConfig { selection: Selection::TopK { k: 1 }, ..base }),
+        ("dropout", StepConfig { dropout: Some(Dropout { rate: 0.5, seed: 0 }), ..base }),
     ] {
         let error = BatchedStep::new(2, 2, 2, None, &[base, other]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{name} is ")) && error.contains("first model"), "{error}");

@@ -141,7 +141,14 @@ fn clipped_updates_agree_with_the_reference_on_every_backend() {
     let layout = Layout::row_major(rows, cols).batched_dense(batch).unwrap();
     let [grad, w, m, v] = [1, 2, 3, 4].map(|seed| random::<f64>(seed, len, 0.1, 1.0));
     for rule in Rule::<f64>::all() {
-        let hypers = |scale: f64| Hyper { rule, lr: 0.1, decay: 0.1, step: 3, clip: Some(Clip { scale, limit: 0.4 }) };
+        let hypers = |scale: f64| Hyper {
+            rule,
+            lr: 0.1,
+            decay: 0.1,
+            decoupled: false,
+            step: 3,
+            clip: Some(Clip { scale, limit: 0.4 }),
+        };
         let exact = {
             let [mut w, mut m, mut v] =
                 [&w, &m, &v].map(|data| Matrix::from_row_major(data, layout).expect("one element a place"));
@@ -207,7 +214,7 @@ fn single_precision() -> impl Fn(Hyper<f64>) -> Hyper {
             Rule::AdamW { .. } => Rule::adamw(),
         };
         let clip = hyper.clip.map(|clip| Clip { scale: clip.scale as f32, limit: clip.limit as f32 });
-        Hyper { rule, lr: hyper.lr as f32, decay: hyper.decay as f32, step: hyper.step, clip }
+        Hyper { rule, lr: hyper.lr as f32, decay: hyper.decay as f32, decoupled: false, step: hyper.step, clip }
     }
 }
 
@@ -225,7 +232,7 @@ fn nan_is_not_clipped_away() {
             (f32::INFINITY, 0.0, f32::NAN),
         ] {
             let mut w = [0.0f32];
-            let hyper = [Hyper { rule: Rule::Sgd, lr: 1.0, decay: 0.0, step: 1, clip: clip(scale) }];
+            let hyper = [Hyper { rule: Rule::Sgd, lr: 1.0, decay: 0.0, decoupled: false, step: 1, clip: clip(scale) }];
             fused.update_vector(UpdateVector { hyper: &hyper, w: &mut w, grad: &[grad], m: None, v: None }).unwrap();
             assert!(w[0] == expected || (w[0].is_nan() && expected.is_nan()), "{isa}: {grad} {scale}: {}", w[0]);
         }
@@ -239,8 +246,14 @@ fn a_value_clipped_in_the_tile_is_that_of_the_stored_gradient() {
         let (n, rows, cols) = (33, 70, 45);
         let [a, delta] = [(1, rows), (2, cols)].map(|(seed, cols)| random::<f32>(seed, n * cols, -1.0, 1.0));
         let (a, delta) = (MatRef::row_major(&a, n, rows).unwrap(), MatRef::row_major(&delta, n, cols).unwrap());
-        let hyper =
-            [Hyper { rule: Rule::Sgd, lr: 1.0, decay: 0.0, step: 1, clip: Some(Clip { scale: 1.0, limit: 1.5 }) }];
+        let hyper = [Hyper {
+            rule: Rule::Sgd,
+            lr: 1.0,
+            decay: 0.0,
+            decoupled: false,
+            step: 1,
+            clip: Some(Clip { scale: 1.0, limit: 1.5 }),
+        }];
         let zeros = || Matrix::<f32>::zeros(Layout::row_major(rows, cols)).unwrap();
         let [mut grad, mut tile, mut stored] = [zeros(), zeros(), zeros()];
         fused.weight_grad(WeightGrad { a, delta, sink: GradSink::Store(grad.view_mut()) }).unwrap();

@@ -13,9 +13,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{
-    Activation, Decode, Encode, Gemm, HiddenDelta, Loss, Result, Rule, UpdateMatrix, UpdateVector, WeightGrad,
+    Activation, Decode, Encode, Gemm, HiddenDelta, Loss, Result, Rule, TopK, UpdateMatrix, UpdateVector, WeightGrad,
 };
-use sae_kernels::step::{Convention, Parameters, Penalty, RhoHat, Step, StepConfig};
+use sae_kernels::step::{Convention, Dropout, Input, Parameters, Penalty, RhoHat, Selection, Step, StepConfig};
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, MatRef, Naive};
 
 const D_IN: usize = 4;
@@ -65,15 +65,16 @@ impl Example {
             let mut out = vec![0.0; x.rows() * cols];
             let h = MatMut::row_major(&mut out, x.rows(), cols).unwrap();
             let w = MatRef::row_major(w, rows, cols).unwrap();
-            Naive.encode(Encode { x, w, bias, activation, h, col_sums: None }).unwrap();
+            Naive.encode(Encode { threshold: None, x, w, bias, activation, h, col_sums: None }).unwrap();
             out
         };
         let size = |z: &[f64]| z.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let nearest = |z: &[f64]| z.iter().fold(f64::INFINITY, |m, v| m.min(v.abs()));
+        let x = MatRef::row_major(&self.x, N, D_IN).unwrap();
         let mut distance = f64::INFINITY;
         for hidden in Activation::ALL {
-            let z = layer(self.x(), &w.w_enc, &w.b_enc, Activation::Identity);
-            let h = layer(self.x(), &w.w_enc, &w.b_enc, hidden);
+            let z = layer(x, &w.w_enc, &w.b_enc, Activation::Identity);
+            let h = layer(x, &w.w_enc, &w.b_enc, hidden);
             let h_view = MatRef::row_major(&h, N, D_HID).unwrap();
             let out = layer(h_view, &w.w_dec, &w.b_dec, Activation::Identity);
             distance = distance.min(nearest(&z) - 2.0 * H);
@@ -82,8 +83,8 @@ impl Example {
         distance
     }
 
-    fn x(&self) -> MatRef<'_, f64> {
-        MatRef::row_major(&self.x, N, D_IN).unwrap()
+    fn x(&self) -> Input<'_, f64> {
+        MatRef::row_major(&self.x, N, D_IN).unwrap().into()
     }
 
     /// A step with these weights, after a step on the earlier batch that did not move them.
@@ -98,7 +99,8 @@ impl Example {
 }
 
 /// The derivative of the objective by every parameter.
-fn differences(step: &mut Step<f64>, x: MatRef<'_, f64>) -> Parameters<f64> {
+fn differences(step: &mut Step<f64>, x: Input<'_, f64>) -> Parameters<f64> {
+    let tied = step.config().tied;
     let weights = step.weights();
     let mut slopes = Parameters::zeros(step.d_in(), step.d_hid());
     for t in 0..4 {
@@ -106,6 +108,9 @@ fn differences(step: &mut Step<f64>, x: MatRef<'_, f64>) -> Parameters<f64> {
             let mut at = |shift: f64| {
                 let mut moved = weights.clone();
                 moved.tensors_mut()[t].1[i] += shift;
+                if tied {
+                    tie(&mut moved, t == 2);
+                }
                 step.set_weights(&moved).unwrap();
                 step.objective(&mut Naive, x).unwrap().loss
             };
@@ -115,6 +120,15 @@ fn differences(step: &mut Step<f64>, x: MatRef<'_, f64>) -> Parameters<f64> {
     }
     step.set_weights(&weights).unwrap();
     slopes
+}
+
+/// Makes one matrix the other's transpose.
+fn tie(weights: &mut Parameters<f64>, decoder_moved: bool) {
+    let Parameters { w_enc, w_dec, .. } = weights;
+    for (i, j) in (0..D_IN).flat_map(|i| (0..D_HID).map(move |j| (i, j))) {
+        let (encoder, decoder) = (&mut w_enc[i * D_HID + j], &mut w_dec[j * D_IN + i]);
+        if decoder_moved { *encoder = *decoder } else { *decoder = *encoder }
+    }
 }
 
 /// The first element that is off, if any.
@@ -131,17 +145,118 @@ fn compare(found: &Parameters<f64>, expected: &Parameters<f64>) -> std::result::
 }
 
 /// Whether the gradient that `backend` computes is the derivative of the objective.
-fn checked(
-    step: &mut Step<f64>,
-    x: MatRef<'_, f64>,
-    backend: &mut dyn Backend<f64>,
-) -> std::result::Result<(), String> {
+fn checked(step: &mut Step<f64>, x: Input<'_, f64>, backend: &mut dyn Backend<f64>) -> std::result::Result<(), String> {
     let expected = differences(step, x);
     for (name, tensor) in expected.tensors() {
         let largest = tensor.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         assert!(largest > 10.0 * FLOOR / RELATIVE, "{name}: nothing to compare, the largest slope is {largest:e}");
     }
     compare(&step.gradients(backend, x).unwrap(), &expected)
+}
+
+/// Corrupted samples, and where h is in order of size without two that differ by less than a difference could move them
+/// past each other, nor one that near to a threshold.
+struct Corrupted {
+    clean: Example,
+    /// The clean samples, then the corrupted ones.
+    both: Vec<f64>,
+}
+
+const THRESHOLD: f64 = 0.3;
+
+impl Corrupted {
+    fn away_from_ties() -> Self {
+        (0..)
+            .map(|seed| {
+                let mut clean = Example::random(seed);
+                tie(&mut clean.weights, false);
+                let mut rng = ChaCha8Rng::seed_from_u64(seed + 1_000_000);
+                let mut both = clean.x.clone();
+                both.resize(2 * N * D_IN, 0.0);
+                fill(&mut rng, &mut both[N * D_IN..], 0.1, 0.9);
+                Self { clean, both }
+            })
+            .find(|e| e.clean.distance() > 0.0 && e.distance() > 0.0)
+            .expect("the range has no end")
+    }
+
+    /// How much more the nearest two activations differ, or an activation and the threshold, than they move: each by at
+    /// most 2H, as in [`Example::distance`].
+    fn distance(&self) -> f64 {
+        let w = &self.clean.weights;
+        let mut distance = f64::INFINITY;
+        for activation in Activation::ALL {
+            let mut h = vec![0.0; 2 * N * D_HID];
+            let op = Encode {
+                x: self.all(),
+                w: MatRef::row_major(&w.w_enc, D_IN, D_HID).unwrap(),
+                bias: &w.b_enc,
+                activation,
+                threshold: None,
+                h: MatMut::row_major(&mut h, 2 * N, D_HID).unwrap(),
+                col_sums: None,
+            };
+            Naive.encode(op).unwrap();
+            for row in h.chunks(D_HID) {
+                for (j, &a) in row.iter().enumerate() {
+                    distance = distance.min((a.abs() - THRESHOLD).abs() - 2.0 * H);
+                    // What a rectifier holds back stays where it is.
+                    for &b in row[..j].iter().filter(|&&b| a != 0.0 || b != 0.0) {
+                        distance = distance.min((a - b).abs() - 4.0 * H);
+                    }
+                }
+            }
+        }
+        distance
+    }
+
+    fn all(&self) -> MatRef<'_, f64> {
+        MatRef::row_major(&self.both, 2 * N, D_IN).unwrap()
+    }
+
+    fn inputs(&self) -> [Input<'_, f64>; 3] {
+        let part = |rows| self.all().row_range(rows).unwrap();
+        [
+            Input::Clean(part(0..N)),
+            Input::Corrupted { x: part(N..2 * N), target: part(0..N) },
+            Input::Paired { both: self.all(), gamma: 0.7 },
+        ]
+    }
+}
+
+#[test]
+fn selections_ties_dropout_and_corrupted_inputs_have_the_derivative_as_their_gradient() {
+    let example = Corrupted::away_from_ties();
+    let dropouts = [None, Some(Dropout { rate: 0.3, seed: 2 })];
+    let selections = [Selection::All, Selection::TopK { k: 2 }, Selection::Threshold { threshold: THRESHOLD }];
+    let mut checks = 0;
+    for (hidden, output) in [
+        (Activation::Sigmoid, Activation::Sigmoid),
+        (Activation::Relu, Activation::Identity),
+        (Activation::Tanh, Activation::Identity),
+        (Activation::Identity, Activation::Tanh),
+    ] {
+        for penalty in
+            PENALTIES.into_iter().filter(|p| hidden == Activation::Sigmoid || !matches!(p, Penalty::Kl { .. }))
+        {
+            for (selection, dropout) in selections.into_iter().flat_map(|s| dropouts.map(|d| (s, d))) {
+                for (tied, input) in [false, true].into_iter().flat_map(|t| example.inputs().map(|i| (t, i))) {
+                    let (weight_decay, rule) = (0.3, Rule::Sgd);
+                    let cfg = StepConfig { hidden, output, weight_decay, penalty, rule, ..StepConfig::new() };
+                    let cfg = StepConfig { selection, dropout, tied, ..cfg };
+                    let mut step = Step::new(D_IN, D_HID, 2 * N, Some(2), cfg).unwrap();
+                    step.set_weights(&example.clean.weights).unwrap();
+                    let earlier = MatRef::row_major(&example.clean.earlier, N, D_IN).unwrap();
+                    step.train_step(&mut Naive, earlier, 0.0).unwrap();
+                    let expected = differences(&mut step, input);
+                    let found = step.gradients(&mut Naive, input).unwrap();
+                    compare(&found, &expected).unwrap_or_else(|wrong| panic!("{cfg:?}, {input:?}: {wrong}"));
+                    checks += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(checks, (4 + 3 * 2) * 6 * 6);
 }
 
 const PENALTIES: [Penalty<f64>; 4] = [
@@ -238,6 +353,9 @@ impl Backend<f64> for Faulty {
     }
     fn encode(&mut self, op: Encode<'_, f64>) -> Result {
         Naive.encode(op)
+    }
+    fn top_k(&mut self, op: TopK<'_, f64>) -> Result {
+        Naive.top_k(op)
     }
     fn decode(&mut self, mut op: Decode<'_, f64>) -> Result {
         match self.0 {

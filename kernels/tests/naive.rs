@@ -119,7 +119,9 @@ fn activated<T: Real>(activation: Activation, z: &[f64]) -> (Vec<f64>, Vec<f64>)
     let (x, w, bias) = (m::<T>(z.len(), 1, z), m(1, 1, &[1.]), v(&[0.]));
     let (mut h, mut sums) = (m(z.len(), 1, &vec![0.; z.len()]), v(&[9.]));
     let (x, w, bias) = (x.view(), w.view(), bias.as_slice());
-    Naive.encode(Encode { x, w, bias, activation, h: h.view_mut(), col_sums: Some(&mut sums) }).unwrap();
+    Naive
+        .encode(Encode { threshold: None, x, w, bias, activation, h: h.view_mut(), col_sums: Some(&mut sums) })
+        .unwrap();
     (f64s(&h.to_row_major()), f64s(&sums))
 }
 
@@ -153,7 +155,9 @@ fn encode_by_hand() {
     let (mut h, mut sums) = (m(2, 2, &[0.; 4]), v(&[0., 0.]));
     let activation = Activation::Relu;
     let (x, w) = (x.view(), w.view());
-    Naive.encode(Encode { x, w, bias: &bias, activation, h: h.view_mut(), col_sums: Some(&mut sums) }).unwrap();
+    Naive
+        .encode(Encode { threshold: None, x, w, bias: &bias, activation, h: h.view_mut(), col_sums: Some(&mut sums) })
+        .unwrap();
     assert_eq!((h.to_row_major(), sums), (vec![17., 0., 9., 0.], vec![26., 0.]));
 }
 
@@ -241,6 +245,8 @@ fn hidden_delta_by_hand() {
         let (mut delta, mut grad) = (m(1, 1, &[0.]), v(&[9.]));
         Naive
             .hidden_delta(HiddenDelta {
+                support: false,
+                gate: None,
                 delta_out: delta_out.view(),
                 w_t: w_t.view(),
                 h: h.view(),
@@ -276,7 +282,7 @@ fn weight_gradient_by_hand() {
 
     // The same as an update: w − ½·g, and its transpose.
     let (mut w, mut w_t) = (m(2, 1, &[100., 200.]), m(1, 2, &[0., 0.]));
-    let hyper = &[Hyper { rule: Rule::Sgd, lr: 0.5, decay: 0.0, step: 1, clip: None }];
+    let hyper = &[Hyper { rule: Rule::Sgd, lr: 0.5, decay: 0.0, decoupled: false, step: 1, clip: None }];
     let update = UpdateMatrix { hyper, w: w.view_mut(), w_t: Some(w_t.view_mut()), m: None, v: None };
     Naive.weight_grad(WeightGrad { a, delta, sink: GradSink::Update(update) }).unwrap();
     assert_eq!(w.to_row_major(), [88.5, 183.]);
@@ -285,7 +291,8 @@ fn weight_gradient_by_hand() {
 
 /// `(w, m, v)` after one step from `w = 1`, by the vector and by the matrix form.
 fn updated<T: Real>(rule: Rule<T>, lr: f64, decay: f64, grad: f64, m0: f64, v0: f64) -> (f64, f64, f64) {
-    let hyper = &[Hyper { rule, lr: T::from_f64(lr), decay: T::from_f64(decay), step: 1, clip: None }];
+    let hyper =
+        &[Hyper { rule, lr: T::from_f64(lr), decay: T::from_f64(decay), decoupled: false, step: 1, clip: None }];
     let (mut w, grad, mut m1, mut v1) = (v::<T>(&[1.]), v::<T>(&[grad]), v::<T>(&[m0]), v::<T>(&[v0]));
     Naive.update_vector(UpdateVector { hyper, w: &mut w, grad: &grad, m: Some(&mut m1), v: Some(&mut v1) }).unwrap();
     let (mut w2, mut m2, mut v2) = (m::<T>(1, 1, &[1.]), m::<T>(1, 1, &[m0]), m::<T>(1, 1, &[v0]));
@@ -331,6 +338,7 @@ fn nothing_is_a_size() {
     let activation = Activation::Sigmoid;
     Naive
         .encode(Encode {
+            threshold: None,
             x: none.view(),
             w: w.view(),
             bias: &bias,
@@ -378,6 +386,7 @@ fn a_refused_call_writes_nothing() {
     shape(Naive.gemm(Gemm { form, a: a.view(), b: wrong.view(), c: c.view_mut(), accumulate }));
     let (activation, bias) = (Activation::Identity, [0f32; 2]);
     shape(Naive.encode(Encode {
+        threshold: None,
         x: a.view(),
         w: a.view(),
         bias: &bias[..1],
@@ -400,6 +409,8 @@ fn a_refused_call_writes_nothing() {
     });
     assert_eq!(refused, Err(Error::BceActivation { found: "identity" }));
     shape(Naive.hidden_delta(HiddenDelta {
+        support: false,
+        gate: None,
         delta_out: a.view(),
         w_t: a.view(),
         h: wrong.view(),
@@ -409,7 +420,7 @@ fn a_refused_call_writes_nothing() {
         delta_hid: c.view_mut(),
         bias_grad: Some(&mut sums),
     }));
-    let hyper = &[Hyper { rule: Rule::momentum(), lr: 1.0, decay: 0.0, step: 1, clip: None }];
+    let hyper = &[Hyper { rule: Rule::momentum(), lr: 1.0, decay: 0.0, decoupled: false, step: 1, clip: None }];
     let sink = GradSink::Update(UpdateMatrix { hyper, w: c.view_mut(), w_t: None, m: None, v: None });
     let refused = Naive.weight_grad(WeightGrad { a: a.view(), delta: a.view(), sink });
     assert_eq!(refused, Err(Error::MissingState { rule: "momentum", state: "m" }));

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{
-    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, UpdateVector,
+    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, TopK, UpdateMatrix, UpdateVector,
     WeightGrad,
 };
 use sae_kernels::{Backend, Error, Fused, Isa, MatMut, MatRef, math};
@@ -19,13 +19,14 @@ type Run = fn(Isa) -> Result<Vec<f32>, Error>;
 type Slices = fn(Isa, &[f32], &mut [f32]) -> Result<(), Error>;
 
 /// The rows of the table: a kernel, and its results on fixed operands.
-const KERNELS: [(&str, Run); 12] = [
+const KERNELS: [(&str, Run); 13] = [
     ("gemm", gemm),
     ("encode", encode),
     ("decode", decode),
     ("hidden_delta", hidden_delta),
     ("weight_grad", weight_grad),
     ("update_vector", update_vector),
+    ("top_k", top_k),
     ("exp", |isa| slice(isa, math::exp)),
     ("log", |isa| slice(isa, math::log)),
     ("sigmoid", |isa| slice(isa, math::sigmoid)),
@@ -65,6 +66,7 @@ fn encode(isa: Isa) -> Result<Vec<f32>, Error> {
     let (x, w, bias) = (random(1, N * D_IN), random(2, D_IN * D_HID), random(3, D_HID));
     let (mut h, mut sums) = (vec![0.0; N * D_HID], vec![0.0; D_HID]);
     Fused::with_isa(isa)?.encode(Encode {
+        threshold: None,
         x: rows(&x, D_IN),
         w: rows(&w, D_HID),
         bias: &bias,
@@ -102,6 +104,8 @@ fn hidden_delta(isa: Isa) -> Result<Vec<f32>, Error> {
     let (delta_out, w_t, h) = (random(1, N * D_IN), random(2, D_IN * D_HID), random(3, N * D_HID));
     let (row_term, mut delta_hid, mut bias_grad) = (random(4, D_HID), vec![0.0; N * D_HID], vec![0.0; D_HID]);
     Fused::with_isa(isa)?.hidden_delta(HiddenDelta {
+        support: false,
+        gate: None,
         delta_out: rows(&delta_out, D_IN),
         w_t: rows(&w_t, D_HID),
         h: rows(&h, D_HID),
@@ -114,8 +118,14 @@ fn hidden_delta(isa: Isa) -> Result<Vec<f32>, Error> {
     Ok([delta_hid, bias_grad].concat())
 }
 
-const ADAM: Hyper =
-    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.01, decay: 0.1, step: 3, clip: None };
+const ADAM: Hyper = Hyper {
+    rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+    lr: 0.01,
+    decay: 0.1,
+    decoupled: false,
+    step: 3,
+    clip: None,
+};
 
 fn weight_grad(isa: Isa) -> Result<Vec<f32>, Error> {
     let (a, delta) = (random(1, N * D_IN), random(2, N * D_HID));
@@ -133,6 +143,12 @@ fn weight_grad(isa: Isa) -> Result<Vec<f32>, Error> {
         }),
     })?;
     Ok([w, w_t, m, v].concat())
+}
+
+fn top_k(isa: Isa) -> Result<Vec<f32>, Error> {
+    let mut h = random(1, N * D_HID);
+    Fused::with_isa(isa)?.top_k(TopK { k: &[30], h: rows_mut(&mut h, D_HID), col_sums: None })?;
+    Ok(h)
 }
 
 fn update_vector(isa: Isa) -> Result<Vec<f32>, Error> {

@@ -39,7 +39,9 @@ pub(crate) fn products(problem: &Problem) -> Result<(), String> {
 pub(crate) fn encodes(problem: &Problem) -> Result<(), String> {
     let expected = naive(problem, |x, w, h| {
         let (bias, activation) = (&problem.bias[..], Activation::Sigmoid);
-        Naive.encode(Encode { x, w, bias, activation, h, col_sums: None }).expect("the operands have one shape");
+        Naive
+            .encode(Encode { x, w, bias, activation, threshold: None, h, col_sums: None })
+            .expect("the operands have one shape");
     });
     let found = results(problem, Computes::Encode);
     let bound = (2.0 + 1.5 * problem.k as f32) * f32::EPSILON;

@@ -114,7 +114,8 @@ impl Run for PanelMajor<'_> {
         let (a, b, c) = (self.a.view(), self.b.view(), self.c.view_mut());
         if self.encode {
             let (bias, sums) = (&self.problem.bias, Some(&mut self.sums[..]));
-            let op = Encode { x: a, w: b, bias, activation: Activation::Sigmoid, h: c, col_sums: sums };
+            let op =
+                Encode { x: a, w: b, bias, activation: Activation::Sigmoid, threshold: None, h: c, col_sums: sums };
             self.fused.encode(op).expect(FITS);
         } else {
             self.fused.gemm(Gemm { form: Form::Nn, a, b, c, accumulate: false }).expect(FITS);

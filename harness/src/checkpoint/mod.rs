@@ -45,6 +45,8 @@ pub struct Checkpoint {
     pub optimizer: State,
     /// The best weights so far, where the run keeps them.
     pub best: Option<Parameters>,
+    /// What L-BFGS remembers, the oldest first: a move of all parameters, and how the gradient changed by it.
+    pub moves: Vec<[Vec<f32>; 2]>,
 }
 
 impl Checkpoint {
@@ -85,6 +87,14 @@ impl Checkpoint {
         if let Some(values) = self.optimizer.rho_hat {
             tensors.push(Tensor { name: RHO_HAT.to_owned(), shape: vec![d_hid], values });
         }
+        for (index, pair) in self.moves.into_iter().enumerate() {
+            let pair = MOVES.into_iter().zip(pair);
+            tensors.extend(pair.map(|(kind, values)| Tensor {
+                name: move_name(kind, index),
+                shape: vec![values.len()],
+                values,
+            }));
+        }
         Ok(Sections { text: text.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(), tensors })
     }
 
@@ -108,6 +118,12 @@ impl Checkpoint {
         let (m, v) = (parameters("m.", &mut tensors, d_in, d_hid)?, parameters("v.", &mut tensors, d_in, d_hid)?);
         let best = parameters("best.", &mut tensors, d_in, d_hid)?;
         let rho_hat = tensors.remove(RHO_HAT).map(|tensor| tensor.values);
+        let mut moves = Vec::new();
+        while let Some(moved) = tensors.remove(&move_name(MOVES[0], moves.len())) {
+            let name = move_name(MOVES[1], moves.len());
+            let changed = tensors.remove(&name).ok_or_else(|| format!("it lacks `{name}`"))?;
+            moves.push([moved.values, changed.values]);
+        }
         if let Some(name) = tensors.keys().next() {
             return Err(format!("it has a tensor `{}`, which is none of a checkpoint's", crate::error::excerpt(name)));
         }
@@ -123,12 +139,20 @@ impl Checkpoint {
             weights,
             optimizer: State { step: optimizer_step, m, v, rho_hat },
             best,
+            moves,
         })
     }
 }
 
 /// The moving average of the mean activations.
 const RHO_HAT: &str = "rho_hat";
+
+/// L-BFGS's moves, and the changes of the gradient.
+const MOVES: [&str; 2] = ["s", "y"];
+
+fn move_name(kind: &str, index: usize) -> String {
+    format!("lbfgs.{index}.{kind}")
+}
 
 /// The names of a group's tensors, behind its prefix, in the order of [`Parameters::tensors`].
 const NAMES: [&str; 4] = ["W_enc", "b_enc", "W_dec", "b_dec"];
@@ -189,6 +213,7 @@ mod tests {
             weights: filled(0.0),
             optimizer: State { step: 5, m: Some(filled(100.0)), v: Some(filled(200.0)), rho_hat: Some(vec![0.1, 0.2]) },
             best: Some(filled(300.0)),
+            moves: vec![[vec![1.0; 15], vec![2.0; 15]], [vec![3.0; 15], vec![4.0; 15]]],
         }
     }
 
@@ -196,7 +221,7 @@ mod tests {
     fn sections_hold_all_of_a_checkpoint_or_of_one_with_less() {
         let full = sample();
         assert_eq!(Checkpoint::from_sections(full.clone().into_sections().unwrap()).unwrap(), full);
-        let plain = Checkpoint { optimizer: State { step: 5, ..State::default() }, best: None, ..full };
+        let plain = Checkpoint { optimizer: State { step: 5, ..State::default() }, best: None, moves: vec![], ..full };
         assert_eq!(Checkpoint::from_sections(plain.clone().into_sections().unwrap()).unwrap(), plain);
     }
 
@@ -213,6 +238,7 @@ mod tests {
         assert!(told(|s| *s.text.get_mut("step").unwrap() = "x".into()).contains("`step`"));
         assert!(told(|s| drop(s.tensors.remove(5))).contains("lacks `m.b_enc`"));
         assert!(told(|s| s.tensors[16].name = "who".into()).contains("`who`"));
+        assert!(told(|s| drop(s.tensors.remove(18))).contains("lacks `lbfgs.0.y`"));
         assert!(told(|s| s.tensors.clear()).contains("the weights"));
     }
 

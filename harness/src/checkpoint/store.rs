@@ -157,6 +157,7 @@ mod tests {
             weights,
             optimizer: State { step, ..State::default() },
             best: None,
+            moves: Vec::new(),
         }
     }
 

@@ -78,10 +78,13 @@ wins over the file. The keys:
   seed, backend, threads
   data.       source, preprocess, epsilon, components, patch, patches,
               patch_whiten, validation, test, buffer_mib
-  model.      d_hid, hidden, output, init
-  loss.       convention, reconstruction, weight_decay
-  sparsity.   kind, rho, beta, rho_hat, ema_decay
-  optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha
+  model.      d_hid, hidden, output, init, tied, dropout
+  loss.       convention, reconstruction, weight_decay, decay
+  sparsity.   kind, rho, beta, rho_hat, ema_decay, k, k_start,
+              anneal_epochs, alpha, threshold
+  noise.      kind, sigma, fraction, gamma
+  optimizer.  kind, lr, beta1, beta2, eps, momentum, alpha,
+              history, tolerance
   schedule.   kind (constant, linear, step, cosine, plateau), warmup_steps,
               warmup_factor, steps, end_factor, min_lr, step_size, gamma,
               factor, patience, threshold, cooldown

@@ -70,9 +70,10 @@ impl Progress {
     pub(super) fn epoch(&mut self, m: &EpochMeasures) {
         let Self::Lines { extent } = self else { return };
         let t = &m.train;
+        let denoising = t.denoising.map_or(String::new(), |part| format!(", denoising {}", short(part)));
         let validation = m.validation.val_loss.map_or(String::new(), |loss| format!(", validation {}", short(loss)));
         output::say(&format!(
-            "epoch {}/{}  loss {} (reconstruction {}, sparsity {}, weight decay {}){validation}, mean rho {}, {:.0} samples/s, \
+            "epoch {}/{}  loss {} (reconstruction {}, sparsity {}, weight decay {}{denoising}){validation}, mean rho {}, {:.0} samples/s, \
              {:.0}% of peak",
             t.epoch + 1,
             extent.epochs,
@@ -105,11 +106,12 @@ impl Progress {
 fn lines(m: &Measures, extent: &Extent) -> [String; 2] {
     [
         format!(
-            "loss {} = reconstruction {} + sparsity {} + decay {}",
+            "loss {} = reconstruction {} + sparsity {} + decay {}{}",
             short(m.loss),
             short(m.reconstruction),
             short(m.sparsity),
-            short(m.weight_decay)
+            short(m.weight_decay),
+            m.denoising.map_or(String::new(), |part| format!(" + denoising {}", short(part)))
         ),
         format!(
             "mean activation {}, {:.0} samples/s, {:.0}% of peak",
@@ -177,6 +179,7 @@ mod tests {
             reconstruction: loss,
             sparsity: loss,
             weight_decay: loss,
+            denoising: None,
             rho_hat_mean: loss,
             lr: 1e-3,
             samples_per_s: 199_999.0,

@@ -54,8 +54,9 @@ pub(super) fn run(args: PruneArgs) -> Result {
             }
         };
         left.save(&dir.path).map_err(|e| Error::Failed(format!("cannot be written: {e}")))?;
-        let widths = (file.d_hid, left.d_hid);
-        report(&args, widths, &removed, &found, (part, judged.rows), peak)
+        let untied = file.cfg.tied && !left.cfg.tied;
+        let change = Change { before: file.d_hid, after: left.d_hid, removed: &removed, untied };
+        report(&args, &change, &found, (part, judged.rows), peak)
     })
 }
 
@@ -82,10 +83,18 @@ fn settings(model: &Path) -> Result<Config> {
     if path.is_file() { Config::load(Some(&path), &[]) } else { Config::load(None, &[]) }
 }
 
+/// What became of the units.
+struct Change<'a> {
+    before: usize,
+    after: usize,
+    removed: &'a [Removed],
+    /// Whether the decoder got weights of its own.
+    untied: bool,
+}
+
 fn report(
     args: &PruneArgs,
-    (before, after): (usize, usize),
-    removed: &[Removed],
+    &Change { before, after, removed, untied }: &Change<'_>,
     found: &[(&str, Evaluation)],
     (part, rows): (&str, usize),
     peak: f64,
@@ -98,6 +107,7 @@ fn report(
             "units_before": before,
             "units_after": after,
             "removed": removed,
+            "untied": untied,
             "part": part,
         });
         for (name, evaluation) in found {
@@ -117,6 +127,9 @@ fn report(
     }
     if removed.len() > LISTED {
         text += &format!("  and {} more: --json lists all\n", removed.len() - LISTED);
+    }
+    if untied {
+        text += "  the weights are no longer tied: decoder rows took over what duplicates added\n";
     }
     let columns: Vec<(&str, &Evaluation)> = found.iter().map(|(name, evaluation)| (*name, evaluation)).collect();
     text += &format!("\non {rows} rows ({part})\n{}", measures::table(&columns, peak)?);

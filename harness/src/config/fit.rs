@@ -1,6 +1,6 @@
 //! Settings that are valid and yet probably not meant, and data that the settings cannot represent.
 
-use super::{Config, Convention, OutputActivation, Reconstruction, SparsityKind};
+use super::{Config, Convention, NoiseKind, OutputActivation, Reconstruction, SparsityKind};
 use crate::error::{Error, Result};
 
 /// β of the literature, in the `per_sample` convention: A. Ng, "Sparse autoencoder" (CS294A lecture notes).
@@ -20,15 +20,31 @@ impl Config {
         if self.sparsity.kind == SparsityKind::Kl && self.sparsity.beta > 0.0 && d_in > 0 {
             warnings.extend(self.beta_of_the_other_convention(d_in as f64));
         }
-        if self.sparsity.kind != SparsityKind::None && self.sparsity.beta == 0.0 {
+        if matches!(self.sparsity.kind, SparsityKind::Kl | SparsityKind::L1) && self.sparsity.beta == 0.0 {
             let kind = self.sparsity.kind;
             warnings
                 .push(format!("sparsity.beta is 0, so sparsity.kind {kind} has no effect; say none to silence this"));
         }
+        warnings.extend(self.noise_without_effect());
         if !self.stack.layers.is_empty() {
             warnings.push("stack.layers has no effect here: sae stack trains stacks".to_owned());
         }
         warnings
+    }
+
+    /// Noise that changes nothing, and a γ without noise.
+    fn noise_without_effect(&self) -> Option<String> {
+        let noise = &self.noise;
+        match noise.kind {
+            NoiseKind::None if noise.gamma > 0.0 => {
+                Some(format!("noise.gamma {} has no effect with noise.kind none", noise.gamma))
+            }
+            NoiseKind::Gaussian if noise.sigma == 0.0 => Some("noise.sigma is 0: inputs are not corrupted".to_owned()),
+            NoiseKind::Masking | NoiseKind::SaltAndPepper if noise.fraction == 0.0 => {
+                Some("noise.fraction is 0: inputs are not corrupted".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn beta_of_the_other_convention(&self, d_in: f64) -> Option<String> {
@@ -95,6 +111,7 @@ pub fn data_fits(output: OutputActivation, loss: Reconstruction, min: f32, max: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NoiseConfig;
 
     fn config(convention: Convention, beta: f64) -> Config {
         let mut config = Config::default();
@@ -131,6 +148,20 @@ mod tests {
     #[test]
     fn a_term_without_weight_is_told() {
         assert!(config(Convention::PerSample, 0.0).warnings(64)[0].contains("no effect"));
+    }
+
+    #[test]
+    fn noise_that_is_none_is_told() {
+        let told = |kind, sigma, fraction, gamma| {
+            let mut config = config(Convention::PerSample, 3.0);
+            config.noise = NoiseConfig { kind, sigma, fraction, gamma };
+            config.warnings(64).concat()
+        };
+        assert_eq!(told(NoiseKind::Gaussian, 0.1, 0.0, 1.0), "");
+        assert_eq!(told(NoiseKind::Masking, 0.0, 0.1, 0.0), "");
+        assert!(told(NoiseKind::None, 0.1, 0.1, 0.5).contains("noise.gamma 0.5 has no effect"));
+        assert!(told(NoiseKind::Gaussian, 0.0, 0.1, 0.5).contains("noise.sigma is 0"));
+        assert!(told(NoiseKind::SaltAndPepper, 0.1, 0.0, 0.5).contains("noise.fraction is 0"));
     }
 
     #[test]

@@ -66,8 +66,35 @@ choices! {
         Kl = "kl",
         /// `β/n·Σ_ij |h_ij|`.
         L1 = "l1",
+        /// The k largest activations of each sample; the others are 0.
+        TopK = "topk",
+        /// The activations whose size is above a threshold; the others are 0.
+        Threshold = "threshold",
     }
-    later "topk"
+}
+
+choices! {
+    /// What the weight decay is part of.
+    pub enum Decay {
+        /// The loss, and so of the gradient.
+        Loss = "loss",
+        /// The update alone: weights shrink by `1 − lr·λ`.
+        Decoupled = "decoupled",
+    }
+}
+
+choices! {
+    /// How the inputs are corrupted in training.
+    pub enum NoiseKind {
+        /// Not at all.
+        None = "none",
+        /// Normal noise is added.
+        Gaussian = "gaussian",
+        /// Values become 0.
+        Masking = "masking",
+        /// Values become the least or the largest of the training set.
+        SaltAndPepper = "salt_and_pepper",
+    }
 }
 
 choices! {
@@ -97,6 +124,8 @@ choices! {
         Adam = "adam",
         /// Adam, decoupled weight decay.
         AdamW = "adamw",
+        /// Limited-memory BFGS on all training rows at once.
+        Lbfgs = "lbfgs",
     }
 }
 

@@ -18,8 +18,8 @@ pub use changes::Change;
 pub use choice::Unknown;
 pub use fit::data_fits;
 pub use kinds::{
-    Convention, HiddenActivation, Init, OptimizerKind, OutputActivation, Reconstruction, RhoHat, ScheduleKind,
-    SparsityKind,
+    Convention, Decay, HiddenActivation, Init, NoiseKind, OptimizerKind, OutputActivation, Reconstruction, RhoHat,
+    ScheduleKind, SparsityKind,
 };
 
 use crate::error::{Error, Result};
@@ -44,6 +44,8 @@ pub struct Config {
     pub loss: LossConfig,
     /// `[sparsity]`
     pub sparsity: SparsityConfig,
+    /// `[noise]`
+    pub noise: NoiseConfig,
     /// `[optimizer]`
     pub optimizer: OptimizerConfig,
     /// `[schedule]`
@@ -95,6 +97,10 @@ pub struct ModelConfig {
     pub output: OutputActivation,
     /// Where the weights start.
     pub init: Init,
+    /// Whether the decoder has the encoder's weights, transposed.
+    pub tied: bool,
+    /// The probability with which a hidden unit is left out in a step of training.
+    pub dropout: f64,
 }
 
 /// Reconstruction and weight decay.
@@ -105,11 +111,13 @@ pub struct LossConfig {
     pub convention: Convention,
     /// The reconstruction term.
     pub reconstruction: Reconstruction,
-    /// λ, on the two weight matrices.
+    /// λ, on the two weight matrices, or on the one where they are tied.
     pub weight_decay: f64,
+    /// What it is part of; for `adamw` it is decoupled whatever is said here.
+    pub decay: Decay,
 }
 
-/// The sparsity term.
+/// The sparsity term, or which activations stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SparsityConfig {
@@ -117,12 +125,38 @@ pub struct SparsityConfig {
     pub kind: SparsityKind,
     /// ρ, the mean activation aimed at (`kl`).
     pub rho: f64,
-    /// β, the weight of the term.
+    /// β, the weight of the term (`kl`, `l1`).
     pub beta: f64,
     /// Where the mean activation comes from (`kl`).
     pub rho_hat: RhoHat,
     /// What the moving average keeps of itself in a step (`rho_hat = "ema"`).
     pub ema_decay: f64,
+    /// How many activations of a sample stay (`topk`).
+    pub k: usize,
+    /// How many stay in the first epoch (`topk`); 0 for `k`.
+    pub k_start: usize,
+    /// Epochs over which that falls to `k`, evenly (`topk`).
+    pub anneal_epochs: usize,
+    /// How many times `k` activations stay when the model is used: for validation, and ever after (`topk`).
+    pub alpha: f64,
+    /// The size above which an activation stays (`threshold`).
+    pub threshold: f64,
+}
+
+/// Corrupted inputs with clean targets. With J the objective, x the samples and x' their corrupted copies, a step minimises
+/// `J` of x' with x as the targets, or, where `gamma` is above 0, `J(x) + gamma·D(x, x')`: D is the reconstruction term of x
+/// from x', averaged as the loss's convention has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoiseConfig {
+    /// Which noise.
+    pub kind: NoiseKind,
+    /// The standard deviation (`gaussian`), in preprocessed units.
+    pub sigma: f64,
+    /// The share of the values that are replaced (`masking`, `salt_and_pepper`).
+    pub fraction: f64,
+    /// γ; 0 for denoising alone.
+    pub gamma: f64,
 }
 
 /// The optimiser, with the names and defaults of PyTorch.
@@ -131,7 +165,7 @@ pub struct SparsityConfig {
 pub struct OptimizerConfig {
     /// Which one.
     pub kind: OptimizerKind,
-    /// Learning rate.
+    /// Learning rate; `lbfgs` has none.
     pub lr: f64,
     /// Decay of the first moment (`adam`, `adamw`).
     pub beta1: f64,
@@ -144,6 +178,10 @@ pub struct OptimizerConfig {
     pub momentum: f64,
     /// Decay of the mean square (`rmsprop`).
     pub alpha: f64,
+    /// Moves that are remembered (`lbfgs`).
+    pub history: usize,
+    /// The largest element of the gradient at which a run has converged (`lbfgs`).
+    pub tolerance: f64,
 }
 
 /// How the learning rate goes; formulas are in [`train::Schedule`](crate::train::Schedule).
@@ -265,6 +303,7 @@ impl Default for Config {
             model: ModelConfig::default(),
             loss: LossConfig::default(),
             sparsity: SparsityConfig::default(),
+            noise: NoiseConfig::default(),
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             early_stopping: EarlyStoppingConfig::default(),
@@ -294,25 +333,88 @@ impl Default for DataConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { d_hid: 196, hidden: HiddenActivation::Sigmoid, output: OutputActivation::Sigmoid, init: Init::Xavier }
+        Self {
+            d_hid: 196,
+            hidden: HiddenActivation::Sigmoid,
+            output: OutputActivation::Sigmoid,
+            init: Init::Xavier,
+            tied: false,
+            dropout: 0.0,
+        }
     }
 }
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { convention: Convention::PerSample, reconstruction: Reconstruction::Squared, weight_decay: 1e-4 }
+        Self {
+            convention: Convention::PerSample,
+            reconstruction: Reconstruction::Squared,
+            weight_decay: 1e-4,
+            decay: Decay::Loss,
+        }
     }
 }
 
 impl Default for SparsityConfig {
     fn default() -> Self {
-        Self { kind: SparsityKind::Kl, rho: 0.05, beta: 3.0, rho_hat: RhoHat::Batch, ema_decay: 0.9 }
+        Self {
+            kind: SparsityKind::Kl,
+            rho: 0.05,
+            beta: 3.0,
+            rho_hat: RhoHat::Batch,
+            ema_decay: 0.9,
+            k: 25,
+            k_start: 0,
+            anneal_epochs: 0,
+            alpha: 1.0,
+            threshold: 0.1,
+        }
+    }
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        Self { kind: NoiseKind::None, sigma: 0.3, fraction: 0.3, gamma: 0.0 }
+    }
+}
+
+impl NoiseConfig {
+    /// Whether the clean samples are part of the objective.
+    pub fn is_paired(&self) -> bool {
+        self.kind != NoiseKind::None && self.gamma > 0.0
+    }
+}
+
+impl SparsityConfig {
+    /// How many activations stay in a step of `epoch`, counted from 0: `k_start` in the first, `k` from `anneal_epochs` on, and
+    /// evenly less in between (A. Makhzani, B. Frey, "k-Sparse autoencoders", 2013, section 4.2.1).
+    pub fn k_of(&self, epoch: u64) -> usize {
+        if self.k_start <= self.k || epoch >= self.anneal_epochs as u64 {
+            return self.k;
+        }
+        let gone = epoch as f64 / self.anneal_epochs as f64;
+        self.k_start - ((self.k_start - self.k) as f64 * gone).round() as usize
+    }
+
+    /// How many activations of `d_hid` stay when the model is used: `alpha·k`.
+    pub fn k_used(&self, d_hid: usize) -> usize {
+        ((self.alpha * self.k as f64).round() as usize).clamp(1, d_hid.max(1))
     }
 }
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self { kind: OptimizerKind::Adam, lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum: 0.9, alpha: 0.99 }
+        Self {
+            kind: OptimizerKind::Adam,
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            momentum: 0.9,
+            alpha: 0.99,
+            history: 20,
+            tolerance: 1e-5,
+        }
     }
 }
 
@@ -376,7 +478,8 @@ impl OptimizerConfig {
         let number = T::from_f64;
         let (beta1, beta2, eps) = (number(self.beta1), number(self.beta2), number(self.eps));
         match self.kind {
-            OptimizerKind::Sgd => Rule::Sgd,
+            // L-BFGS asks for gradients and updates the weights itself.
+            OptimizerKind::Sgd | OptimizerKind::Lbfgs => Rule::Sgd,
             OptimizerKind::Momentum => Rule::Momentum { momentum: number(self.momentum) },
             OptimizerKind::Nesterov => Rule::Nesterov { momentum: number(self.momentum) },
             OptimizerKind::Adagrad => Rule::Adagrad { eps },

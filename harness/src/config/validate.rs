@@ -1,10 +1,15 @@
 //! Which settings make sense, each alone and together.
 
-use super::{Config, HiddenActivation, OutputActivation, Reconstruction, ScheduleConfig, ScheduleKind, SparsityKind};
+use super::{
+    Config, Decay, HiddenActivation, NoiseKind, OptimizerKind, OutputActivation, Reconstruction, RhoHat,
+    ScheduleConfig, ScheduleKind, SparsityKind,
+};
 use crate::error::{Error, Result};
 
 /// The largest thread count taken for meant.
 const MOST_THREADS: usize = 4096;
+/// The most moves taken for meant.
+const MOST_MOVES: usize = 1000;
 /// The largest batch and hidden width taken for meant: products of two of them stay far inside an address.
 const MOST_UNITS: usize = 1 << 28;
 
@@ -64,6 +69,18 @@ impl Config {
             return wrong("sparsity.rho", sparsity.rho, "a number between 0 and 1, both excluded");
         }
         fraction("sparsity.ema_decay", sparsity.ema_decay)?;
+        at_least_zero("sparsity.threshold", sparsity.threshold)?;
+        positive("sparsity.alpha", sparsity.alpha)?;
+        fraction("model.dropout", self.model.dropout)?;
+        at_least_zero("noise.sigma", self.noise.sigma)?;
+        at_least_zero("noise.gamma", self.noise.gamma)?;
+        if !(0.0..=1.0).contains(&self.noise.fraction) {
+            return wrong("noise.fraction", self.noise.fraction, "a number in [0, 1]");
+        }
+        if !(1..=MOST_MOVES).contains(&optimizer.history) {
+            return wrong("optimizer.history", optimizer.history, "1 to 1000");
+        }
+        at_least_zero("optimizer.tolerance", optimizer.tolerance)?;
         positive("optimizer.lr", optimizer.lr)?;
         positive("optimizer.eps", optimizer.eps)?;
         fraction("optimizer.beta1", optimizer.beta1)?;
@@ -117,7 +134,65 @@ impl Config {
         }
         if self.sparsity.kind == SparsityKind::Kl && self.model.hidden != HiddenActivation::Sigmoid {
             let found = format!("kl with model.hidden {}", self.model.hidden);
-            return wrong("sparsity.kind", found, "model.hidden sigmoid, or l1 or none");
+            // A rectifier's mean activation has no upper bound, and that of tanh may be negative.
+            return wrong("sparsity.kind", found, "model.hidden sigmoid, or l1, topk, threshold or none");
+        }
+        if self.sparsity.kind == SparsityKind::TopK {
+            self.top_k()?;
+        }
+        let bounded = matches!(self.model.hidden, HiddenActivation::Sigmoid | HiddenActivation::Tanh);
+        if self.sparsity.kind == SparsityKind::Threshold && bounded && self.sparsity.threshold >= 1.0 {
+            let found = format!("{} with model.hidden {}", self.sparsity.threshold, self.model.hidden);
+            return wrong("sparsity.threshold", found, "below 1: no activation is larger");
+        }
+        if self.optimizer.kind == OptimizerKind::Lbfgs {
+            self.full_batch()?;
+        }
+        Ok(())
+    }
+
+    fn top_k(&self) -> Result {
+        let (sparsity, d_hid) = (&self.sparsity, self.model.d_hid);
+        if !(1..=d_hid).contains(&sparsity.k) {
+            return wrong("sparsity.k", sparsity.k, "1 to model.d_hid");
+        }
+        if sparsity.k_start != 0 && !(sparsity.k..=d_hid).contains(&sparsity.k_start) {
+            return wrong("sparsity.k_start", sparsity.k_start, "0, or sparsity.k to model.d_hid");
+        }
+        if (sparsity.k_start > sparsity.k) != (sparsity.anneal_epochs > 0) {
+            let found = format!("{} with sparsity.anneal_epochs {}", sparsity.k_start, sparsity.anneal_epochs);
+            return wrong(
+                "sparsity.k_start",
+                found,
+                "both, or neither: a k to begin with, and epochs over which it falls",
+            );
+        }
+        Ok(())
+    }
+
+    /// L-BFGS compares values of one objective: whatever changes it from step to step is refused.
+    fn full_batch(&self) -> Result {
+        let lbfgs = "with optimizer.kind lbfgs";
+        if self.noise.kind != NoiseKind::None {
+            return wrong("noise.kind", format!("{} {lbfgs}", self.noise.kind), "none, or another optimizer");
+        }
+        if self.model.dropout > 0.0 {
+            return wrong("model.dropout", format!("{} {lbfgs}", self.model.dropout), "0, or another optimizer");
+        }
+        if self.loss.decay != Decay::Loss {
+            return wrong("loss.decay", format!("{} {lbfgs}", self.loss.decay), "loss, or another optimizer");
+        }
+        if self.sparsity.kind == SparsityKind::Kl && self.sparsity.rho_hat == RhoHat::Ema {
+            return wrong("sparsity.rho_hat", format!("ema {lbfgs}"), "batch: all rows are one batch");
+        }
+        for (key, value) in [("train.clip_norm", self.train.clip_norm), ("train.clip_value", self.train.clip_value)] {
+            if value > 0.0 {
+                return wrong(key, format!("{value} {lbfgs}"), "0, or another optimizer");
+            }
+        }
+        if self.sparsity.kind == SparsityKind::TopK && self.sparsity.anneal_epochs > 0 {
+            let found = format!("{} {lbfgs}", self.sparsity.anneal_epochs);
+            return wrong("sparsity.anneal_epochs", found, "0, or another optimizer");
         }
         Ok(())
     }
@@ -196,6 +271,14 @@ mod tests {
             ("sparsity.rho", &["0", "1", "-1", "nan", "1e-60", "0.99999999999"], &["0.5"]),
             ("sparsity.beta", &["-1", "nan", "inf"], &["0", "3"]),
             ("sparsity.ema_decay", &["1", "-0.1", "0.99999999999"], &["0", "0.99"]),
+            ("sparsity.threshold", &["-1", "nan"], &["0", "2"]),
+            ("sparsity.alpha", &["0", "-1", "inf"], &["2"]),
+            ("model.dropout", &["1", "-0.1", "nan"], &["0", "0.5"]),
+            ("noise.sigma", &["-1", "inf"], &["0", "0.3"]),
+            ("noise.fraction", &["-0.1", "1.1", "nan"], &["0", "1"]),
+            ("noise.gamma", &["-1", "nan"], &["0", "2"]),
+            ("optimizer.history", &["0", "2000"], &["1", "100"]),
+            ("optimizer.tolerance", &["-1", "nan"], &["0"]),
             ("optimizer.lr", &["0", "-1", "nan", "inf", "1e-60"], &["1"]),
             ("optimizer.eps", &["0", "1e-60"], &["1e-8"]),
             ("optimizer.beta1", &["1", "-0.1"], &["0"]),
@@ -262,8 +345,54 @@ mod tests {
         assert!(config.validate().unwrap_err().to_string().contains("bce with model.output identity"));
         let mut config = Config::default();
         config.model.hidden = HiddenActivation::Relu;
-        assert!(config.validate().unwrap_err().to_string().contains("or l1 or none"));
+        assert!(config.validate().unwrap_err().to_string().contains("or l1, topk, threshold or none"));
         config.sparsity.kind = SparsityKind::L1;
         config.validate().unwrap();
+    }
+
+    /// The first error of settings that are wrong together; empty where they are fine.
+    fn together(pairs: &[(&str, &str)]) -> String {
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::load(None, &pairs).map_or_else(|e| e.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn k_is_at_most_the_units_there_are_and_falls_over_epochs_that_are_given() {
+        let top_k =
+            |more: &[(&str, &str)]| together(&[&[("sparsity.kind", "topk"), ("model.d_hid", "50")][..], more].concat());
+        assert_eq!(top_k(&[]), "");
+        assert!(top_k(&[("sparsity.k", "51")]).starts_with("sparsity.k: 51, expected 1 to model.d_hid"));
+        assert!(top_k(&[("sparsity.k", "0")]).contains("sparsity.k"));
+        assert_eq!(top_k(&[("sparsity.k_start", "40"), ("sparsity.anneal_epochs", "10")]), "");
+        assert!(top_k(&[("sparsity.k_start", "20"), ("sparsity.anneal_epochs", "10")]).contains("sparsity.k_start"));
+        assert!(top_k(&[("sparsity.k_start", "40")]).contains("both, or neither"));
+        assert!(top_k(&[("sparsity.anneal_epochs", "4")]).contains("both, or neither"));
+        let mut sparsity = Config::default().sparsity;
+        (sparsity.k, sparsity.k_start, sparsity.anneal_epochs, sparsity.alpha) = (10, 50, 4, 1.25);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|epoch| sparsity.k_of(epoch)), [50, 40, 30, 20, 10, 10]);
+        assert_eq!((sparsity.k_used(50), sparsity.k_used(12)), (13, 12));
+    }
+
+    #[test]
+    fn a_threshold_that_no_activation_passes_is_refused() {
+        let with = |hidden, threshold| {
+            together(&[("sparsity.kind", "threshold"), ("model.hidden", hidden), ("sparsity.threshold", threshold)])
+        };
+        assert_eq!((with("sigmoid", "0.9"), with("relu", "2")), (String::new(), String::new()));
+        assert!(with("tanh", "1").starts_with("sparsity.threshold: 1 with model.hidden tanh, expected below 1"));
+    }
+
+    #[test]
+    fn lbfgs_refuses_what_changes_its_objective_from_step_to_step() {
+        let lbfgs = |key, value| together(&[("optimizer.kind", "lbfgs"), (key, value)]);
+        assert_eq!(lbfgs("train.batch", "10"), "");
+        for (key, value) in [
+            ("noise.kind", "masking"),
+            ("model.dropout", "0.5"),
+            ("loss.decay", "decoupled"),
+            ("sparsity.rho_hat", "ema"),
+        ] {
+            assert!(lbfgs(key, value).starts_with(&format!("{key}: {value} with optimizer.kind lbfgs")), "{key}");
+        }
     }
 }

@@ -45,9 +45,8 @@ pub(crate) use fingerprint::Hasher;
 pub use folder::{Part, load_folder};
 pub use images::{Color, Images};
 pub use noise::Noise;
-pub(crate) use split::permute;
 pub use split::{Split, Stream, epoch_order, rng, rng_at};
-pub(crate) use split::{below, uniform};
+pub(crate) use split::{below, dropout_seed, permute, uniform};
 pub use synthetic::Synthetic;
 
 use crate::error::{Error, Result};

@@ -34,8 +34,15 @@ pub enum Stream {
     Blocks = 9,
     /// The order of the rows in a window of such blocks.
     Windows = 10,
+    /// Which hidden units are dropped.
+    Dropout = 11,
     /// The settings of a sweep's runs.
     Sweep = 16,
+}
+
+/// What the kernels draw dropped units from.
+pub(crate) fn dropout_seed(seed: u64) -> u64 {
+    rng(seed, Stream::Dropout).next_u64()
 }
 
 /// The generator of a stream.
@@ -171,6 +178,8 @@ mod tests {
             Stream::Head,
             Stream::Blocks,
             Stream::Windows,
+            Stream::Dropout,
+            Stream::Sweep,
         ];
         let mut firsts: Vec<u64> = streams.map(|s| rng(3, s).next_u64()).to_vec();
         firsts.extend([rng_at(3, Stream::Init, 1).next_u64(), rng(4, Stream::Init).next_u64()]);

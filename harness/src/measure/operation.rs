@@ -189,6 +189,7 @@ impl Operation {
                 x.par_chunks(part).zip(out.par_chunks_mut(part)).try_for_each(|(x, out)| math::sigmoid(isa, x, out))?;
             }
             Work::Encode { x, w, bias, h, sums } => backend.encode(Encode {
+                threshold: None,
                 x: x.view(),
                 w: w.view(),
                 bias,
@@ -222,6 +223,8 @@ impl Operation {
 impl Backward {
     fn run(&mut self, backend: &mut dyn Backend) -> Result {
         backend.hidden_delta(HiddenDelta {
+            support: false,
+            gate: None,
             delta_out: self.delta_out.view(),
             w_t: self.w_dec_t.view(),
             h: self.h.view(),

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, Result, UpdateMatrix, UpdateVector, WeightGrad};
+use sae_kernels::ops::{
+    Decode, Encode, Gemm, GradSink, HiddenDelta, Result, TopK, UpdateMatrix, UpdateVector, WeightGrad,
+};
 use sae_kernels::{Backend, BackendKind, Isa, MatRef};
 
 /// A part of a training step.
@@ -124,6 +126,10 @@ impl Backend for Timed {
 
     fn encode(&mut self, op: Encode<'_>) -> Result {
         self.time(Phase::Other, Phase::Encode, |inner| inner.encode(op))
+    }
+
+    fn top_k(&mut self, op: TopK<'_>) -> Result {
+        self.time(Phase::Other, Phase::Encode, |inner| inner.top_k(op))
     }
 
     fn decode(&mut self, op: Decode<'_>) -> Result {

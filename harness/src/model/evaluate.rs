@@ -134,17 +134,17 @@ fn terms(
         }
     };
     let lambda = f64::from(cfg.weight_decay);
-    let rate = match (cfg.rule, cfg.convention) {
-        (Rule::AdamW { .. }, _) => 0.0,
-        (_, Convention::PerSample) => 0.5 * lambda,
-        (_, Convention::PerElement) => 0.5 * lambda / n,
+    let rate = match cfg.convention {
+        _ if cfg.decoupled_decay || matches!(cfg.rule, Rule::AdamW { .. }) => 0.0,
+        Convention::PerSample => 0.5 * lambda,
+        Convention::PerElement => 0.5 * lambda / n,
     };
     let weight_decay = if rate == 0.0 { 0.0 } else { rate * squared_norm() };
     Terms { loss: reconstruction + sparsity + weight_decay, reconstruction, sparsity, weight_decay }
 }
 
 /// A row-major copy.
-pub(super) fn copy_rows(from: MatRef<'_>, to: &mut [f32]) {
+pub(crate) fn copy_rows(from: MatRef<'_>, to: &mut [f32]) {
     let layout: Layout = from.layout();
     for (r, row) in to.chunks_exact_mut(layout.cols().max(1)).enumerate().take(layout.rows()) {
         for (c, value) in row.iter_mut().enumerate() {

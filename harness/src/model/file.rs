@@ -78,8 +78,14 @@ pub struct ModelConfig {
     pub rho: f64,
     /// Weight of the sparsity penalty.
     pub beta: f64,
+    /// How many activations of a sample stay, where the kind is `topk`.
+    pub k: Option<usize>,
+    /// The size above which an activation stays, where the kind is `threshold`.
+    pub threshold: Option<f64>,
     /// Weight decay.
     pub lambda: f64,
+    /// Whether the decoder's weights are the encoder's, transposed: the weight decay counts them once.
+    pub tied: bool,
     /// `(height, width)` where an input is an image; their product is `d_in`.
     pub image: Option<(usize, usize)>,
     /// The preprocessing as fitted on the training set; null for none.
@@ -383,7 +389,13 @@ struct Object {
     sparsity: String,
     rho: f64,
     beta: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
     lambda: f64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tied: bool,
     image: Option<(usize, usize)>,
     preprocessing: Value,
 }
@@ -410,7 +422,10 @@ impl Document {
                 sparsity: cfg.sparsity.clone(),
                 rho: cfg.rho,
                 beta: cfg.beta,
+                k: cfg.k,
+                threshold: cfg.threshold,
                 lambda: cfg.lambda,
+                tied: cfg.tied,
                 image: cfg.image,
                 preprocessing: cfg.preprocessing.clone(),
             },
@@ -444,7 +459,10 @@ impl Document {
             sparsity: sae.sparsity,
             rho: sae.rho,
             beta: sae.beta,
+            k: sae.k,
+            threshold: sae.threshold,
             lambda: sae.lambda,
+            tied: sae.tied,
             image: sae.image,
             preprocessing: sae.preprocessing,
         };
@@ -460,7 +478,10 @@ impl ModelConfig {
             let found = format!("`{}`", self.convention);
             return Err(value(path, "sae.convention", found, format!("one of {}", CONVENTIONS.join(", "))));
         }
-        for (key, number) in [("sae.rho", self.rho), ("sae.beta", self.beta), ("sae.lambda", self.lambda)] {
+        let threshold = self.threshold.unwrap_or_default();
+        for (key, number) in
+            [("sae.rho", self.rho), ("sae.beta", self.beta), ("sae.threshold", threshold), ("sae.lambda", self.lambda)]
+        {
             if !number.is_finite() {
                 return Err(value(path, key, number, "a finite number"));
             }

@@ -40,6 +40,13 @@ fn xavier(d_in: usize, d_hid: usize, seed: u64) -> Parameters {
     weights
 }
 
+/// Makes the decoder's weights the transpose of the encoder's.
+pub(crate) fn tie(weights: &mut Parameters) {
+    let Parameters { w_enc, w_dec, b_enc, b_dec } = weights;
+    let (d_in, d_hid) = (b_dec.len(), b_enc.len());
+    w_dec.iter_mut().enumerate().for_each(|(at, w)| *w = w_enc[at % d_in * d_hid + at / d_in]);
+}
+
 fn from_file(path: &Path, d_in: usize, d_hid: usize) -> Result<Parameters> {
     if !path.exists() {
         return Err(missing(path, &["xavier"], "xavier, or a .safetensors file with W_enc, b_enc, W_dec, b_dec"));

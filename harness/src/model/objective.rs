@@ -1,17 +1,18 @@
 //! The objective: from a run's settings to the kernels' terms and to the model file, and back.
 
 use sae_kernels::ops::Rule;
-use sae_kernels::step::{Convention, Penalty, RhoHat, StepConfig};
+use sae_kernels::step::{Convention, Dropout, Penalty, RhoHat, Selection, StepConfig};
 
 use super::file::ModelConfig;
-use crate::config::{self, Config, OptimizerKind, SparsityKind};
+use crate::config::{self, Config, Decay, OptimizerKind, SparsityKind};
+use crate::data::dropout_seed;
 use crate::error::{Error, Result};
 
 /// The kernels' configuration of a step.
 pub fn step_config(config: &Config) -> StepConfig {
     let sparsity = &config.sparsity;
     let penalty = match sparsity.kind {
-        SparsityKind::None => Penalty::None,
+        SparsityKind::None | SparsityKind::TopK | SparsityKind::Threshold => Penalty::None,
         SparsityKind::L1 => Penalty::L1 { beta: sparsity.beta as f32 },
         SparsityKind::Kl => Penalty::Kl {
             rho: sparsity.rho as f32,
@@ -31,7 +32,12 @@ pub fn step_config(config: &Config) -> StepConfig {
             config::Convention::PerElement => Convention::PerElement,
         },
         weight_decay: config.loss.weight_decay as f32,
+        decoupled_decay: config.loss.decay == Decay::Decoupled,
+        tied: config.model.tied,
         penalty,
+        selection: selection(sparsity.kind, sparsity.k_of(0), sparsity.threshold),
+        dropout: (config.model.dropout > 0.0)
+            .then(|| Dropout { rate: config.model.dropout as f32, seed: dropout_seed(config.seed) }),
         rule: config.optimizer.rule(),
         clip_norm: limit(config.train.clip_norm),
         clip_value: limit(config.train.clip_value),
@@ -43,13 +49,32 @@ fn limit(most: f64) -> Option<f32> {
     (most > 0.0).then_some(most as f32)
 }
 
+/// Which activations stay: the k largest, or those above a threshold, where the kind says so.
+fn selection(kind: SparsityKind, k: usize, threshold: f64) -> Selection {
+    match kind {
+        SparsityKind::TopK => Selection::TopK { k },
+        SparsityKind::Threshold => Selection::Threshold { threshold: threshold as f32 },
+        SparsityKind::None | SparsityKind::Kl | SparsityKind::L1 => Selection::All,
+    }
+}
+
+/// Which stay in a step of `epoch`.
+pub(crate) fn selection_of(config: &Config, epoch: u64) -> Selection {
+    selection(config.sparsity.kind, config.sparsity.k_of(epoch), config.sparsity.threshold)
+}
+
+/// Which stay when the model is used.
+pub(crate) fn selection_used(config: &Config) -> Selection {
+    selection(config.sparsity.kind, config.sparsity.k_used(config.model.d_hid), config.sparsity.threshold)
+}
+
 /// What a model file says of the objective; λ is 0 where the optimiser decouples it.
 pub(crate) fn model_config(
     config: &Config,
     image: Option<(usize, usize)>,
     preprocessing: serde_json::Value,
 ) -> ModelConfig {
-    let decoupled = config.optimizer.kind == OptimizerKind::AdamW;
+    let kind = config.sparsity.kind;
     ModelConfig {
         hidden: config.model.hidden.into(),
         output: config.model.output.into(),
@@ -58,14 +83,22 @@ pub(crate) fn model_config(
         sparsity: config.sparsity.kind.name().to_owned(),
         rho: config.sparsity.rho,
         beta: config.sparsity.beta,
-        lambda: if decoupled { 0.0 } else { config.loss.weight_decay },
+        k: (kind == SparsityKind::TopK).then(|| config.sparsity.k_used(config.model.d_hid)),
+        threshold: (kind == SparsityKind::Threshold).then_some(config.sparsity.threshold),
+        lambda: if decouples(config) { 0.0 } else { config.loss.weight_decay },
+        tied: config.model.tied,
         image,
         preprocessing,
     }
 }
 
+/// Whether the weight decay is no part of the objective.
+fn decouples(config: &Config) -> bool {
+    config.optimizer.kind == OptimizerKind::AdamW || config.loss.decay == Decay::Decoupled
+}
+
 /// Puts the objective of a model that was read from a file in the place of that of `config`; what a file does not say (where
-/// ρ̂ comes from, the optimiser, the training) stays.
+/// ρ̂ comes from, the optimiser, noise, the training) stays. As many activations stay in training as when the model is used.
 ///
 /// # Errors
 /// [`Error::Input`] for a name that cannot be trained with.
@@ -75,10 +108,16 @@ pub fn adopt_objective(config: &mut Config, cfg: &ModelConfig) -> Result {
     config.model.output = cfg.output.name().parse().map_err(unknown)?;
     config.loss.convention = cfg.convention.parse().map_err(unknown)?;
     config.loss.reconstruction = cfg.reconstruction.name().parse().map_err(unknown)?;
-    if config.optimizer.kind != OptimizerKind::AdamW {
+    if !decouples(config) {
         config.loss.weight_decay = cfg.lambda;
     }
+    config.model.tied = cfg.tied;
     config.sparsity.kind = cfg.sparsity.parse().map_err(unknown)?;
+    if let Some(k) = cfg.k {
+        (config.sparsity.k, config.sparsity.alpha) = (k, 1.0);
+        (config.sparsity.k_start, config.sparsity.anneal_epochs) = (0, 0);
+    }
+    config.sparsity.threshold = cfg.threshold.unwrap_or(config.sparsity.threshold);
     if cfg.rho > 0.0 && cfg.rho < 1.0 {
         config.sparsity.rho = cfg.rho;
     }
@@ -96,9 +135,18 @@ pub(crate) fn saved_objective(cfg: &ModelConfig, file: &str) -> Result<StepConfi
         .parse()
         .map_err(|e: config::Unknown| Error::input(file, format!("sae.sparsity: {e}"), "a known one"))?;
     let penalty = match kind {
-        SparsityKind::None => Penalty::None,
+        SparsityKind::None | SparsityKind::TopK | SparsityKind::Threshold => Penalty::None,
         SparsityKind::L1 => Penalty::L1 { beta: cfg.beta as f32 },
         SparsityKind::Kl => Penalty::Kl { rho: cfg.rho as f32, beta: cfg.beta as f32, average: RhoHat::Batch },
+    };
+    let missing = |key: &str| {
+        let found = format!("sae.sparsity is `{}`, and sae.{key} is missing", cfg.sparsity);
+        Error::input(file, found, "the number of the selection")
+    };
+    let selection = match kind {
+        SparsityKind::TopK => selection(kind, cfg.k.ok_or_else(|| missing("k"))?, 0.0),
+        SparsityKind::Threshold => selection(kind, 1, cfg.threshold.ok_or_else(|| missing("threshold"))?),
+        _ => Selection::All,
     };
     let convention = Convention::ALL.into_iter().find(|c| c.name() == cfg.convention);
     Ok(StepConfig {
@@ -109,7 +157,9 @@ pub(crate) fn saved_objective(cfg: &ModelConfig, file: &str) -> Result<StepConfi
             Error::input(file, format!("sae.convention is `{}`", cfg.convention), "per_sample or per_element")
         })?,
         weight_decay: cfg.lambda as f32,
+        tied: cfg.tied,
         penalty,
+        selection,
         rule: Rule::Sgd,
         ..StepConfig::new()
     })

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sae_kernels::step::Parameters;
+use sae_kernels::step::{Parameters, Selection};
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, Step, backend};
 use serde::Deserialize;
 
@@ -67,7 +67,8 @@ impl Model {
         let backend = backend(kind)?;
         let mut step = Step::new(d_in, d_hid, BATCH, backend.panel(), objective)
             .map_err(|e| Error::input(name, e.to_string(), "an objective that can be computed"))?;
-        step.set_weights(&Parameters { w_enc, b_enc, w_dec, b_dec })?;
+        step.set_weights(&Parameters { w_enc, b_enc, w_dec, b_dec })
+            .map_err(|e| Error::input(name, e.to_string(), "weights as `sae train` writes them"))?;
         let batch = Batch::new(BATCH, d_in, backend.panel())?;
         Ok(Self { step, backend, batch, cfg, preprocessing })
     }
@@ -85,6 +86,11 @@ impl Model {
     /// All that is not a weight.
     pub fn config(&self) -> &ModelConfig {
         &self.cfg
+    }
+
+    /// Which activations of a sample stay.
+    pub fn selection(&self) -> Selection {
+        self.step.config().selection
     }
 
     /// The map from raw data to inputs.

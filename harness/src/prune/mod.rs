@@ -8,6 +8,8 @@
 //! unit j merged into its twin i   w_dec[i] += a·w_dec[j],  b_dec += c·w_dec[j]     h_j ≈ a·h_i + c, least squares
 //! ```
 //!
+//! With tied weights the decoder of a twin that takes another's part over is no longer its encoder: the weights are untied.
+//!
 //! What is lost is, in the mean square of the output's pre-activation, `var(h_j)·‖w_dec[j]‖²` for each unit, up to what
 //! removed units have in common: the unit's weight here.
 
@@ -33,6 +35,9 @@ pub struct Pruned {
 
 /// Takes the units that `removed` names out of `model`: columns of `w_enc`, elements of `b_enc`, rows of `w_dec`. With
 /// `fold`, `b_dec` and the twins' rows take over their means.
+///
+/// Tied weights stay tied, unless a twin's row takes something over: its column in the encoder does not, and the decoder has weights
+/// of its own from then on. Where k activations of a sample stay, at most as many do as there are units.
 ///
 /// # Errors
 /// [`Error::Failed`] where a unit is not there, or none would be left.
@@ -62,6 +67,9 @@ pub fn prune(model: &ModelFile, removed: Vec<Removed>, fold: bool) -> Result<Pru
         }
         b_dec.iter_mut().zip(&row).for_each(|(b, r)| *b += constant * r);
     }
+    let mut cfg = model.cfg.clone();
+    cfg.tied &= !(fold && removed.iter().any(|r| matches!(r.reason, Reason::Twin { .. })));
+    cfg.k = cfg.k.map(|k| k.min(kept.len()));
     let column = |row: &[f32]| kept.iter().map(|&j| row[j]).collect::<Vec<f32>>();
     let pruned = ModelFile {
         w_enc: model.w_enc.chunks_exact(d_hid).flat_map(column).collect(),
@@ -69,7 +77,8 @@ pub fn prune(model: &ModelFile, removed: Vec<Removed>, fold: bool) -> Result<Pru
         w_dec: kept.iter().flat_map(|&j| &w_dec[j * d_in..][..d_in]).map(|&w| w as f32).collect(),
         b_dec: b_dec.iter().map(|&b| b as f32).collect(),
         d_hid: kept.len(),
-        ..model.clone()
+        d_in,
+        cfg,
     };
     Ok(Pruned { model: pruned, kept, removed })
 }

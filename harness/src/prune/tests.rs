@@ -120,6 +120,60 @@ fn twins_are_merged_into_the_heavier_and_the_output_stays() {
     assert!(merged < 0.1 * cut, "{merged} {cut}");
 }
 
+/// Whether the decoder is the encoder, transposed.
+fn is_tied(file: &ModelFile) -> bool {
+    let (d_in, d_hid) = (file.d_in, file.d_hid);
+    (0..d_in * d_hid).all(|at| file.w_enc[at] == file.w_dec[at % d_hid * d_in + at / d_hid])
+}
+
+#[test]
+fn tied_weights_stay_tied_but_where_a_twin_takes_over() {
+    let (file, set, config) = trained(&SMALL.replace("d_hid = 12", "d_hid = 12\ntied = true"));
+    let data = &set.train.data;
+    assert!(file.cfg.tied && is_tied(&file));
+    let pruned = |file: &ModelFile, choice: Choice, fold: bool| {
+        let mut model = run(file);
+        let units = Units::measure(&mut model, file, data).unwrap();
+        let removed = units.choose(&choice, &mut model, file, data).unwrap();
+        assert!(!removed.is_empty());
+        prune(file, removed, fold).unwrap().model
+    };
+    let light = pruned(&file, Choice { keep: Some(7), ..Choice::default() }, true);
+    assert!(light.cfg.tied && is_tied(&light) && light.d_hid == 7);
+    let tuned = finetune(&light, &config, set.clone(), 5, &mut Silent).unwrap();
+    assert!(tuned.cfg.tied && is_tied(&tuned));
+    assert!(mse(&tuned, data) < mse(&light, data));
+    // A unit twice: the same column, and so the same row.
+    let wide = with_copies(&file, &[(3, 1.0, 1.0)]);
+    assert!(is_tied(&wide));
+    let twins = Choice { cosine: Some(0.9999), ..Choice::default() };
+    let cut = pruned(&wide, twins, false);
+    assert!(cut.cfg.tied && is_tied(&cut));
+    let merged = pruned(&wide, twins, true);
+    assert!(!merged.cfg.tied && !is_tied(&merged));
+    // Sums of 13 terms and of 12.
+    assert!(apart(&wide, &merged, data) < 1e-10);
+    let tuned = finetune(&merged, &config, set.clone(), 2, &mut Silent).unwrap();
+    assert!(!tuned.cfg.tied);
+}
+
+#[test]
+fn no_more_activations_stay_than_there_are_units() {
+    let (file, set, config) = trained(
+        "[model]\nd_hid = 20\nhidden = \"identity\"\noutput = \"identity\"\n[sparsity]\nkind = \"topk\"\nk = 6\n[train]\nepochs = 3",
+    );
+    let mut model = run(&file);
+    let units = Units::measure(&mut model, &file, &set.train.data).unwrap();
+    for (keep, k) in [(10, 6), (4, 4)] {
+        let choice = Choice { keep: Some(keep), ..Choice::default() };
+        let removed = units.choose(&choice, &mut model, &file, &set.train.data).unwrap();
+        let pruned = prune(&file, removed, true).unwrap().model;
+        assert_eq!((pruned.d_hid, pruned.cfg.k), (keep, Some(k)));
+        let tuned = finetune(&pruned, &config, set.clone(), 1, &mut Silent).unwrap();
+        assert_eq!((tuned.d_hid, tuned.cfg.k), (keep, Some(k)));
+    }
+}
+
 #[test]
 fn fine_tuning_goes_on_from_the_pruned_weights_and_mends() {
     let (file, set, config) = trained("[model]\nd_hid = 48\n[train]\nepochs = 40\nbatch = 64");

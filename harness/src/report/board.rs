@@ -150,6 +150,7 @@ impl Board {
             ("loss/reconstruction", Some(m.reconstruction)),
             ("loss/sparsity", Some(m.sparsity)),
             ("loss/weight_decay", Some(m.weight_decay)),
+            ("loss/denoising", m.denoising),
             ("activity/rho_hat_mean", Some(m.rho_hat_mean)),
             ("schedule/lr", Some(m.lr)),
             ("speed/samples_per_s", Some(m.samples_per_s)),

@@ -137,12 +137,15 @@ impl<'a> Run<'a> {
     /// The panels, the widest first.
     fn panels(&self, options: &CurvesOptions) -> Vec<Panel> {
         let loss = if options.per.is_empty() { "loss".to_owned() } else { format!("loss per {}", options.per) };
-        let losses: [(&str, Measure, ValidationMeasure); 4] = [
+        let mut losses: Vec<(&str, Measure, ValidationMeasure)> = vec![
             ("Total loss", |m| m.loss, |e| e.validation.val_loss),
             ("Reconstruction", |m| m.reconstruction, |e| e.validation.val_reconstruction),
             ("Sparsity penalty", |m| m.sparsity, |e| e.validation.val_sparsity),
             ("Weight decay", |m| m.weight_decay, |_| None),
         ];
+        if self.steps.iter().any(|m| m.denoising.is_some()) {
+            losses.push(("Denoising", |m| m.denoising.unwrap_or(f64::NAN), |_| None));
+        }
         let mut panels: Vec<Panel> = losses
             .into_iter()
             .map(|(title, of, of_validation)| Panel {

@@ -14,6 +14,7 @@ fn measures(step: u64, epoch: u64, loss: f64) -> Measures {
         reconstruction: 0.8 * loss,
         sparsity: 0.15 * loss,
         weight_decay: 0.05 * loss,
+        denoising: None,
         rho_hat_mean: 0.05 + 0.1 / step as f64,
         lr: 1e-3,
         samples_per_s: 1e5,
@@ -201,4 +202,16 @@ fn the_file_is_the_document() {
     save(&path, &run(20, -0.2), &options()).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), render(&run(20, -0.2), &options()));
     assert!(save(&dir.path().join("none").join("c.svg"), &[], &options()).unwrap_err().to_string().contains("c.svg"));
+}
+
+#[test]
+fn the_denoising_term_has_a_panel_where_there_is_one() {
+    let mut records = run(30, -0.2);
+    let titled = |records: &[Record]| render(records, &options()).contains(">Denoising<");
+    assert!(!titled(&records));
+    for record in &mut records {
+        let (Record::Step(m) | Record::Epoch(EpochMeasures { train: m, .. })) = record;
+        m.denoising = Some(0.1 * m.loss);
+    }
+    assert!(titled(&records));
 }

@@ -5,13 +5,14 @@
 //! | `layers.0.W_enc`, `layers.0.b_enc`, `layers.1.W_enc`, … | `[d_in, d_hid]`, `[d_hid]`, from the data up |
 //! | `head.W`, `head.b` | `[d_hid, classes]`, `[classes]`, where there is a classifier |
 //!
-//! Row-major little-endian `f32`. `stack.json` has the activation of each layer, the label of each class, and the
-//! preprocessing as `cfg.json` has it.
+//! Row-major little-endian `f32`. `stack.json` has the activation of each layer, its `k` where the k largest activations of a row
+//! stay or its `threshold` where those above one do, the label of each class, and the preprocessing as `cfg.json` has it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sae_kernels::ops::Activation;
+use sae_kernels::step::Selection;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +49,10 @@ struct Document {
 struct LayerEntry {
     d_hid: usize,
     activation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    threshold: Option<f32>,
 }
 
 impl Stack {
@@ -154,8 +159,19 @@ impl Stack {
                     "sigmoid, relu, tanh or identity",
                 ));
             };
+            let selection = match (entry.k, entry.threshold) {
+                (None, None) => Selection::All,
+                (Some(k), None) if k > 0 => Selection::TopK { k },
+                (None, Some(threshold)) if threshold >= 0.0 => Selection::Threshold { threshold },
+                (Some(k), None) => return Err(wrong(format!("layer {index}: k is {k}"), "at least 1")),
+                (None, Some(threshold)) => {
+                    return Err(wrong(format!("layer {index}: threshold is {threshold}"), "at least 0"));
+                }
+                (Some(_), Some(_)) => return Err(wrong(format!("layer {index} has k and threshold"), "one of them")),
+            };
             let shape = (inputs, entry.d_hid);
-            layers.push(dense(&tensors, &weights, &format!("layers.{index}"), shape, activation)?);
+            let layer = dense(&tensors, &weights, &format!("layers.{index}"), shape, activation)?;
+            layers.push(Dense { selection, ..layer });
             inputs = entry.d_hid;
         }
         let head = match document.labels {
@@ -219,7 +235,12 @@ fn unwritable(folder: &Path, error: &dyn std::fmt::Display) -> Error {
 
 impl LayerEntry {
     fn of(layer: &Dense) -> Self {
-        Self { d_hid: layer.outputs, activation: layer.activation.name().to_owned() }
+        let (k, threshold) = match layer.selection {
+            Selection::All => (None, None),
+            Selection::TopK { k } => (Some(k), None),
+            Selection::Threshold { threshold } => (None, Some(threshold)),
+        };
+        Self { d_hid: layer.outputs, activation: layer.activation.name().to_owned(), k, threshold }
     }
 }
 
@@ -254,5 +275,5 @@ fn dense(
     };
     let (w, b) = names(layer);
     let (w, bias) = (take(&w, &[inputs, outputs])?, take(&b, &[outputs])?);
-    Ok(Dense { inputs, outputs, activation, w, bias })
+    Ok(Dense { inputs, outputs, activation, selection: Selection::All, w, bias })
 }

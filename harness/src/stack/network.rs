@@ -1,13 +1,14 @@
 //! Dense layers that end in logits, forward and backward on the kernels.
 
 use sae_kernels::ops::{
-    Activation, Encode, GradSink, HiddenDelta, Hyper, Rule, UpdateMatrix, UpdateVector, WeightGrad,
+    Activation, Encode, GradSink, HiddenDelta, Hyper, Rule, TopK, UpdateMatrix, UpdateVector, WeightGrad,
 };
+use sae_kernels::step::Selection;
 use sae_kernels::{Backend, Layout, MatRef, Matrix};
 
 use crate::error::{Error, Result};
 
-/// A layer `f(x·w + bias)`, row-major.
+/// A layer `select(f(x·w + bias))`, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dense {
     /// Width below.
@@ -16,6 +17,8 @@ pub struct Dense {
     pub outputs: usize,
     /// f.
     pub activation: Activation,
+    /// Which activations of a row stay.
+    pub selection: Selection,
     /// `[inputs, outputs]`.
     pub w: Vec<f32>,
     /// `[outputs]`.
@@ -36,9 +39,9 @@ pub struct NetworkOptions {
 /// Layers with their optimiser, Adam, and the memory of a step.
 ///
 /// ```text
-/// forward    a_0 = x,  a_l = f_l(a_(l−1)·w_l + b_l),  the last f the identity
+/// forward    a_0 = x,  a_l = select_l(f_l(a_(l−1)·w_l + b_l)),  the last f the identity
 /// loss       1/n Σ_i −log softmax(a_L)_(i, y_i) + ½ Σ_l λ_l·‖w_l‖²
-/// backward   δ_L = (softmax(a_L) − onehot(y))/n,  δ_l = δ_(l+1)·w_(l+1)ᵀ ⊙ f_l'
+/// backward   δ_L = (softmax(a_L) − onehot(y))/n,  δ_l = δ_(l+1)·w_(l+1)ᵀ ⊙ f_l', 0 where select_l has left 0
 ///            dw_l = a_(l−1)ᵀ·δ_l + λ_l·w_l,  db_l = Σ_rows δ_l
 /// ```
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ pub struct Network {
 #[derive(Clone, Debug)]
 struct Layer {
     activation: Activation,
+    selection: Selection,
     w: Matrix,
     bias: Vec<f32>,
     /// What training needs.
@@ -83,7 +87,7 @@ impl Network {
         };
         let (mut a, mut delta, mut made) = (Vec::new(), Vec::new(), Vec::new());
         for (index, layer) in layers.iter().enumerate() {
-            let Dense { inputs, outputs, activation, ref w, ref bias } = *layer;
+            let Dense { inputs, outputs, activation, selection, ref w, ref bias } = *layer;
             let below = if index == 0 { inputs } else { layers[index - 1].outputs };
             if inputs != below || bias.len() != outputs || Some(w.len()) != inputs.checked_mul(outputs) {
                 let found = format!("{} weights and {} biases on a width of {below}", w.len(), bias.len());
@@ -105,7 +109,7 @@ impl Network {
                 training = Some(Training { w_t, m, v, bias_m: vector(), bias_v: vector(), bias_grad: vector() });
             }
             let w = Matrix::from_row_major(w, layout(inputs, outputs)?)?;
-            made.push(Layer { activation, w, bias: bias.clone(), training });
+            made.push(Layer { activation, selection, w, bias: bias.clone(), training });
         }
         Ok(Self { layers: made, a, delta, steps: 0 })
     }
@@ -116,6 +120,7 @@ impl Network {
             inputs: layer.w.layout().rows(),
             outputs: layer.w.layout().cols(),
             activation: layer.activation,
+            selection: layer.selection,
             w: layer.w.to_row_major(),
             bias: layer.bias.clone(),
         });
@@ -130,6 +135,10 @@ impl Network {
         let n = x.rows();
         for (index, layer) in self.layers.iter().enumerate() {
             let (below, above) = self.a.split_at_mut(index);
+            let threshold = match layer.selection {
+                Selection::Threshold { threshold } => Some([threshold]),
+                Selection::All | Selection::TopK { .. } => None,
+            };
             backend.encode(Encode {
                 x: match below.last() {
                     None => x,
@@ -138,9 +147,13 @@ impl Network {
                 w: layer.w.view(),
                 bias: &layer.bias,
                 activation: layer.activation,
+                threshold: threshold.as_ref().map(<[f32; 1]>::as_slice),
                 h: above[0].top_mut(n)?,
                 col_sums: None,
             })?;
+            if let Selection::TopK { k } = layer.selection {
+                backend.top_k(TopK { k: &[k], h: above[0].top_mut(n)?, col_sums: None })?;
+            }
         }
         match self.a.last() {
             Some(last) => Ok(last.top(n)?),
@@ -171,7 +184,7 @@ impl Network {
                 _ => self.a[index - 1].top(n)?,
             };
             let lambda = decay.get(index).copied().unwrap_or(0.0);
-            let hyper = |decay| Hyper { rule: Rule::adam(), lr, decay, step: self.steps, clip: None };
+            let hyper = |decay| Hyper { rule: Rule::adam(), lr, decay, decoupled: false, step: self.steps, clip: None };
             let sink = GradSink::Update(UpdateMatrix {
                 hyper: &[hyper(lambda)],
                 w: layer.w.view_mut(),
@@ -208,6 +221,8 @@ impl Network {
                 w_t: training.w_t.view(),
                 h: self.a[index - 1].top(n)?,
                 activation: layer.activation,
+                support: layer.selection != Selection::All,
+                gate: None,
                 row_term: None,
                 l1: None,
                 delta_hid: delta_below[index - 1].top_mut(n)?,

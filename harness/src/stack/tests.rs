@@ -1,4 +1,5 @@
 use sae_kernels::ops::Activation;
+use sae_kernels::step::Selection;
 use sae_kernels::{Fused, MatRef, Naive};
 
 use super::*;
@@ -12,11 +13,27 @@ fn values(n: usize, scale: f32, shift: usize) -> Vec<f32> {
 
 fn dense(inputs: usize, outputs: usize, activation: Activation) -> Dense {
     let (w, bias) = (values(inputs * outputs, 1.5, inputs), values(outputs, 1.0, outputs));
-    Dense { inputs, outputs, activation, w, bias }
+    Dense { inputs, outputs, activation, selection: Selection::All, w, bias }
 }
 
-/// The loss of `layers` in f64: the cross-entropy of the rows of `x`, and half of λ times the squared weights.
-fn loss(layers: &[Dense], x: &[f32], classes: &[usize], decay: &[f32]) -> f64 {
+/// What stays of the activations of a row.
+fn select(selection: Selection, a: &mut [f64]) {
+    let cut = match selection {
+        Selection::All => return,
+        Selection::Threshold { threshold } => f64::from(threshold),
+        Selection::TopK { k } => {
+            let mut sorted = a.to_vec();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            a.iter_mut().filter(|v| **v < sorted[k - 1]).for_each(|v| *v = 0.0);
+            return;
+        }
+    };
+    a.iter_mut().filter(|v| v.abs() <= cut).for_each(|v| *v = 0.0);
+}
+
+/// The loss of `layers` in f64: the cross-entropy of the rows of `x`, and half of λ times the squared weights; and which
+/// activations are 0.
+fn loss(layers: &[Dense], x: &[f32], classes: &[usize], decay: &[f32]) -> (f64, Vec<bool>) {
     let f = |activation: Activation, z: f64| match activation {
         Activation::Sigmoid => 1.0 / (1.0 + (-z).exp()),
         Activation::Tanh => z.tanh(),
@@ -24,7 +41,7 @@ fn loss(layers: &[Dense], x: &[f32], classes: &[usize], decay: &[f32]) -> f64 {
         Activation::Identity => z,
     };
     let d_in = layers[0].inputs;
-    let mut total = 0.0;
+    let (mut total, mut zeros) = (0.0, Vec::new());
     for (row, &class) in x.chunks_exact(d_in).zip(classes) {
         let mut a: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
         for layer in layers {
@@ -33,6 +50,8 @@ fn loss(layers: &[Dense], x: &[f32], classes: &[usize], decay: &[f32]) -> f64 {
                 f(layer.activation, products.sum::<f64>() + f64::from(layer.bias[j]))
             };
             a = (0..layer.outputs).map(unit).collect();
+            select(layer.selection, &mut a);
+            zeros.extend(a.iter().map(|&v| v == 0.0));
         }
         let sum: f64 = a.iter().map(|z| z.exp()).sum();
         total -= (a[class].exp() / sum).ln() / classes.len() as f64;
@@ -41,21 +60,31 @@ fn loss(layers: &[Dense], x: &[f32], classes: &[usize], decay: &[f32]) -> f64 {
         .iter()
         .zip(decay)
         .map(|(layer, &lambda)| 0.5 * f64::from(lambda) * layer.w.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>());
-    total + squares.sum::<f64>()
+    (total + squares.sum::<f64>(), zeros)
 }
 
 #[test]
 fn a_step_follows_the_gradient_of_the_cross_entropy_through_every_layer() {
     let layers = [dense(7, 6, Activation::Sigmoid), dense(6, 5, Activation::Tanh), dense(5, 4, Activation::Identity)];
+    follows_the_gradient(&layers);
+    let [first, second, last] = layers;
+    follows_the_gradient(&[
+        Dense { selection: Selection::TopK { k: 2 }, ..first },
+        Dense { selection: Selection::Threshold { threshold: 0.22 }, ..second },
+        last,
+    ]);
+}
+
+fn follows_the_gradient(layers: &[Dense; 3]) {
     let (x, classes) = (values(9 * 7, 2.0, 3), [0, 3, 1, 2, 2, 0, 1, 3, 1]);
     let decay = [0.3, 0.1, 0.2];
     let options = NetworkOptions { max_batch: 12, trainable: true, panel: None };
-    let mut network = Network::new(&layers, options).unwrap();
+    let mut network = Network::new(layers, options).unwrap();
     let lr = 1e-3;
     let view = MatRef::row_major(&x, 9, 7).unwrap();
     let told = network.train_step(&mut Naive, view, &classes, &decay, lr).unwrap();
     // f32 activations and logits of a few: a relative error of some 2⁻²⁴ each.
-    assert!((told - loss(&layers, &x, &classes, &[0.0; 3])).abs() < 1e-5, "{told}");
+    assert!((told - loss(layers, &x, &classes, &[0.0; 3]).0).abs() < 1e-5, "{told}");
     // Adam's first step is lr·g/(|g| + ε·√…): the sign of the gradient, of every element.
     let after = network.layers();
     for (l, (before, after)) in layers.iter().zip(&after).enumerate() {
@@ -69,9 +98,11 @@ fn a_step_follows_the_gradient_of_the_cross_entropy_through_every_layer() {
                     values[i] += by;
                     loss(&layers, &x, &classes, &decay)
                 };
-                let h = 1.0 / 128.0;
-                let gradient = (shifted(h) - shifted(-h)) / (2.0 * f64::from(h));
-                // Below this the sign is the difference quotient's, of error h²: 6e-5 times third derivatives of order 1.
+                let h = 1.0 / 1024.0;
+                let ((above, zeros), (below, same)) = (shifted(h), shifted(-h));
+                assert!(zeros == same, "a shift decides which activations stay: no derivative");
+                let gradient = (above - below) / (2.0 * f64::from(h));
+                // Below this the sign is the difference quotient's, of error h²: 1e-6 times third derivatives of order 1.
                 if gradient.abs() > 1e-3 {
                     let moved = f64::from(after_values[i] - before_values[i]);
                     let expected = -f64::from(lr) * gradient.signum();
@@ -168,6 +199,40 @@ fn a_stack_comes_back_bit_for_bit_and_damage_is_named() {
     std::fs::write(&path, &text).unwrap();
     std::fs::write(dir.path().join(STACK_WEIGHTS_FILE), b"12345678").unwrap();
     assert_eq!(Stack::load(dir.path()).unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn layers_that_select_do_so_in_the_stack() {
+    let short = SETTINGS.replace("epochs = 30", "epochs = 1").replace("_epochs = 40", "_epochs = 1");
+    let top_k = short.replace("rho = 0.1", "kind = \"topk\"\nk = 5");
+    let threshold = short.replace("rho = 0.1", "kind = \"threshold\"\nthreshold = 0.45");
+    for settings in [top_k, threshold] {
+        let (trained, set) = trained(&settings);
+        let dir = tempfile::tempdir().unwrap();
+        trained.after.save(dir.path()).unwrap();
+        let stack = Stack::load(dir.path()).unwrap();
+        assert_eq!(stack, trained.after);
+        let data = &set.test.data;
+        stack
+            .encode(BackendKind::Fused, data, |h| {
+                for row in h.chunks(20) {
+                    match stack.layers[1].selection {
+                        Selection::TopK { k } => assert_eq!(row.iter().filter(|&&h| h != 0.0).count(), k),
+                        Selection::Threshold { threshold } => assert!(row.iter().all(|&h| h == 0.0 || h > threshold)),
+                        Selection::All => panic!("the layers were trained to select"),
+                    }
+                }
+                assert!(h.contains(&0.0));
+                Ok(())
+            })
+            .unwrap();
+        let path = dir.path().join(STACK_CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"k\": 5", "\"k\": 0").replace("\"threshold\": ", "\"threshold\": -"))
+            .unwrap();
+        let error = Stack::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("layer 0: k is 0") || error.contains("layer 0: threshold is -0.45"), "{error}");
+    }
 }
 
 #[test]

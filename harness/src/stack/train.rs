@@ -1,6 +1,7 @@
 //! Training a stack: layer by layer, the head, all together.
 
 use sae_kernels::ops::Activation;
+use sae_kernels::step::Selection;
 use sae_kernels::{Backend, backend};
 
 use super::{Dense, Head, Network, NetworkOptions, Stack};
@@ -85,14 +86,17 @@ pub fn train(
         let summary = trainer.run(observer)?;
         greedy.push(Greedy { units, summary });
         let file = trainer.model()?;
-        layers.push(Dense {
+        let mut layer = Dense {
             inputs: file.d_in,
             outputs: file.d_hid,
             activation: file.cfg.hidden,
+            selection: Selection::All,
             w: file.w_enc.clone(),
             bias: file.b_enc.clone(),
-        });
+        };
         let mut model = Model::new(file, config.backend, "the layer below")?;
+        layer.selection = model.selection();
+        layers.push(layer);
         level = trainer.set().clone();
         for part in [&mut level.train, &mut level.validation, &mut level.test] {
             encode(&mut model, part)?;
@@ -173,7 +177,7 @@ fn classes(labels: &[i64]) -> (Vec<usize>, Vec<i64>) {
 fn softmax_layer(inputs: usize, outputs: usize, seed: u64) -> Dense {
     let mut rng = rng(seed, Stream::Head);
     let w = (0..inputs * outputs).map(|_| (0.01 * uniform(&mut rng) - 0.005) as f32).collect();
-    Dense { inputs, outputs, activation: Activation::Identity, w, bias: vec![0.0; outputs] }
+    Dense { inputs, outputs, activation: Activation::Identity, selection: Selection::All, w, bias: vec![0.0; outputs] }
 }
 
 /// A training by labels.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use crate::config::Config;
+use crate::config::{Config, SparsityKind};
 
 /// What all runs of a group have in common: the data, the batches and the shape of the step. `data.` is the whole section.
-const COMMON: [&str; 15] = [
+const COMMON: [&str; 17] = [
     "seed",
     "backend",
     "threads",
@@ -15,8 +15,10 @@ const COMMON: [&str; 15] = [
     "model.d_hid",
     "model.hidden",
     "model.output",
+    "model.tied",
     "loss.convention",
     "loss.reconstruction",
+    "noise.",
     "train.batch",
     "train.shuffle",
     "train.drop_last",
@@ -25,14 +27,12 @@ const COMMON: [&str; 15] = [
     "optimizer.kind",
 ];
 /// What each has of its own; sections as above.
-const OWN: [&str; 19] = [
+const OWN: [&str; 17] = [
     "model.init",
+    "model.dropout",
     "loss.weight_decay",
-    "sparsity.kind",
-    "sparsity.rho",
-    "sparsity.beta",
-    "sparsity.rho_hat",
-    "sparsity.ema_decay",
+    "loss.decay",
+    "sparsity.",
     "optimizer.",
     "schedule.",
     "early_stopping.",
@@ -48,7 +48,7 @@ const OWN: [&str; 19] = [
 ];
 /// Choices that a batched step knows; runs with others are trained alone.
 const KINDS: [(&str, &[&str]); 2] = [
-    ("sparsity.kind", &["none", "kl", "l1"]),
+    ("sparsity.kind", &["none", "kl", "l1", "topk", "threshold"]),
     ("optimizer.kind", &["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]),
 ];
 
@@ -59,7 +59,12 @@ fn common(config: &Config) -> Option<String> {
     let (all, defaults) = (flat(&table), flat(&defaults));
     let is_in =
         |list: &[&str], key: &str| list.iter().any(|name| *name == key || name.ends_with('.') && key.starts_with(name));
-    let mut shared = String::new();
+    // Which activations stay is decided alike for all, and so is whether any are dropped; by numbers of each one's own.
+    let selection = match config.sparsity.kind {
+        SparsityKind::TopK | SparsityKind::Threshold => config.sparsity.kind.name(),
+        SparsityKind::None | SparsityKind::Kl | SparsityKind::L1 => "all",
+    };
+    let mut shared = format!("selection = {selection}\ndropout = {}\n", config.model.dropout > 0.0);
     for (key, value) in &all {
         if let Some((_, known)) = KINDS.iter().find(|(name, _)| name == key) {
             value.as_str().filter(|kind| known.contains(kind))?;
@@ -127,6 +132,15 @@ mod tests {
         ] {
             assert!(trains_together(&base, &config(&own)), "{own:?}");
         }
+        for (shared, own) in [
+            (("sparsity.kind", "topk"), ("sparsity.k", "9")),
+            (("model.dropout", "0.5"), ("model.dropout", "0.2")),
+            (("noise.kind", "masking"), ("loss.decay", "decoupled")),
+        ] {
+            assert!(trains_together(&config(&[shared]), &config(&[shared, own])), "{own:?}");
+        }
+        let lbfgs = config(&[("optimizer.kind", "lbfgs")]);
+        assert!(!trains_together(&lbfgs, &lbfgs), "L-BFGS is trained alone");
         for other in [
             ("seed", "1"),
             ("model.d_hid", "64"),
@@ -135,6 +149,10 @@ mod tests {
             ("data.validation", "0.2"),
             ("loss.reconstruction", "bce"),
             ("optimizer.kind", "sgd"),
+            ("sparsity.kind", "topk"),
+            ("model.tied", "true"),
+            ("model.dropout", "0.5"),
+            ("noise.kind", "masking"),
         ] {
             assert!(!trains_together(&base, &config(&[other])), "{other:?}");
         }

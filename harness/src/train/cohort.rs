@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sae_kernels::step::{BatchedStep, StepReport};
+use sae_kernels::step::{BatchedStep, Input, StepReport};
 use sae_kernels::{Backend, backend};
 
 use super::feed::Feed;
+use super::memory::{most_rows, training_bytes};
+use super::noise::Denoising;
 use super::trainer::{Observer, Trainer};
 use super::{Plan, TrainingSet};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::{Batch, require_memory, step_bytes, step_config};
+use crate::model::objective::selection_of;
+use crate::model::{Batch, require_memory, step_config};
 
 /// Trainers of one shape that see the same batches. Each run computes the bits that it computes alone: its trainer takes
 /// every decision, and only the arithmetic of the steps is done for all of them at once.
@@ -24,7 +27,11 @@ pub struct Cohort {
     step: Option<BatchedStep>,
     backend: Box<dyn Backend>,
     batch: Batch,
+    /// The most rows of a step.
+    most_rows: usize,
     feed: Box<dyn Feed>,
+    /// Where inputs are corrupted: for all members alike.
+    denoising: Option<Denoising>,
     set: Arc<TrainingSet>,
     rates: Vec<f32>,
     reports: Vec<StepReport>,
@@ -55,22 +62,25 @@ impl Cohort {
         };
         let plan = Plan::new(&first.train, set.train_rows())?;
         let (d_in, d_hid) = (set.train.cols, first.model.d_hid);
-        // Each model once in the batched step, and once in its trainer.
-        let each = step_bytes(d_in, d_hid, plan.batch, 2).saturating_mul(2);
+        let bytes = configs.iter().map(|config| training_bytes(config, d_in, plan.batch)).fold(0, u128::saturating_add);
         let what = format!("{} models of {d_in} x {d_hid} with batches of {}", configs.len(), plan.batch);
-        require_memory("sweep.together", &what, each.saturating_mul(configs.len() as u128))?;
+        // Each model once in the batched step, and once in its trainer.
+        require_memory("sweep.together", &what, bytes.saturating_mul(2))?;
         let trainer = |config| Ok(Member { trainer: Trainer::with_set(config, Arc::clone(&set))?, error: None });
         let members = configs.into_iter().map(trainer).collect::<Result<Vec<_>>>()?;
         let backend = backend(first.backend)?;
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
+        let denoising = Denoising::new(&first.noise, first.seed, &set.train, plan.batch, backend.panel())?;
         let feed = set.feed(plan, &first);
         let mut cohort = Self {
             active: Vec::new(),
             step: None,
             members,
             backend,
+            most_rows: most_rows(&first, plan.batch),
             batch,
             feed,
+            denoising,
             set,
             rates: Vec::new(),
             reports: Vec::new(),
@@ -119,10 +129,17 @@ impl Cohort {
         let start = Instant::now();
         let position = self.members[first].trainer.state().position;
         self.feed.fetch(&self.set, position, &mut self.batch)?;
-        for (rate, &member) in self.rates.iter_mut().zip(&self.active) {
-            *rate = self.members[member].trainer.rate() as f32;
+        for (model, (rate, &member)) in self.rates.iter_mut().zip(&self.active).enumerate() {
+            let trainer = &self.members[member].trainer;
+            *rate = trainer.rate() as f32;
+            step.set_selection(model, selection_of(trainer.config(), position.epoch))?;
         }
-        step.train_step(self.backend.as_mut(), self.batch.view()?, &self.rates, &mut self.reports)?;
+        let clean = self.batch.view()?;
+        let input = match &mut self.denoising {
+            Some(denoising) => denoising.input(clean, &self.feed.rows(&self.set), position)?,
+            None => Input::Clean(clean),
+        };
+        step.train_step(self.backend.as_mut(), input, &self.rates, &mut self.reports)?;
         let took = start.elapsed().as_secs_f64();
         self.seconds += took;
         let share = took / self.active.len() as f64;
@@ -159,7 +176,7 @@ impl Cohort {
         let trainer = |index: usize| &self.members[index].trainer;
         let cfgs: Vec<_> = self.active.iter().map(|&index| step_config(trainer(index).config())).collect();
         let (d_in, d_hid) = (self.set.train.cols, trainer(self.active[0]).config().model.d_hid);
-        let mut step = BatchedStep::new(d_in, d_hid, self.batch.max_rows(), self.backend.panel(), &cfgs)?;
+        let mut step = BatchedStep::new(d_in, d_hid, self.most_rows, self.backend.panel(), &cfgs)?;
         for (model, &index) in self.active.iter().enumerate() {
             match (&old, before.iter().position(|&other| other == index)) {
                 (Some(old), Some(from)) => {
@@ -233,6 +250,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn runs_that_select_drop_and_are_given_noise_have_the_bits_that_they_have_alone() {
+        let top_k = [("sparsity.kind", "topk"), ("sparsity.k", "5"), ("model.hidden", "identity")];
+        let annealed = [("sparsity.k_start", "12"), ("sparsity.anneal_epochs", "2"), ("loss.decay", "decoupled")];
+        let common = [("noise.kind", "masking"), ("noise.gamma", "0.5"), ("model.tied", "true")];
+        let drop = |rate| [("model.dropout", rate)];
+        are_as_alone(configs(&[
+            &[&top_k[..], &common, &drop("0.2")].concat(),
+            &[&top_k[..], &common, &drop("0.4"), &annealed].concat(),
+            &[&top_k[..], &common, &drop("0.1"), &[("train.epochs", "1")]].concat(),
+        ]));
+        let threshold = [("sparsity.kind", "threshold"), ("noise.kind", "gaussian")];
+        are_as_alone(configs(&[
+            &[&threshold[..], &[("sparsity.threshold", "0.4")]].concat(),
+            &[&threshold[..], &[("sparsity.threshold", "0.3"), ("optimizer.lr", "0.01")]].concat(),
+        ]));
+    }
+
     fn has_the_bits_that_it_has_alone(clip: &str) {
         let mut configs = configs(&[
             &[],
@@ -245,6 +280,11 @@ mod tests {
             &[("train.epochs", "1")],
         ]);
         configs.iter_mut().for_each(|config| config.train.clip_norm = clip.parse().unwrap());
+        are_as_alone(configs);
+    }
+
+    fn are_as_alone(configs: Vec<Config>) {
+        assert!(configs.iter().all(|config| crate::sweep::trains_together(config, &configs[0])));
         let (runs, logs) = together(&configs);
         for ((config, (mut trainer, error)), log) in configs.into_iter().zip(runs).zip(logs) {
             assert!(error.is_none());

@@ -33,7 +33,7 @@ pub struct Measures {
     pub step: u64,
     /// Epoch, from 0.
     pub epoch: u64,
-    /// J, the sum of the three parts.
+    /// J, the sum of its parts.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Reconstruction loss, by the run's convention.
@@ -45,6 +45,9 @@ pub struct Measures {
     /// Weight decay, with its coefficient.
     #[serde(deserialize_with = "number")]
     pub weight_decay: f64,
+    /// γ·D, where corrupted samples are part of the objective; left out of the line where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub denoising: Option<f64>,
     /// Mean activation, over units and samples.
     #[serde(deserialize_with = "number")]
     pub rho_hat_mean: f64,
@@ -291,6 +294,7 @@ mod tests {
             reconstruction: 0.7 * loss,
             sparsity: 0.2 * loss,
             weight_decay: 0.1 * loss,
+            denoising: None,
             rho_hat_mean: 0.05,
             lr: 1e-3,
             samples_per_s: 12345.678,

@@ -4,7 +4,13 @@ mod ahead;
 mod blocks;
 mod cohort;
 mod feed;
+mod full_batch;
+mod lbfgs;
+mod memory;
+#[cfg(test)]
+mod method_tests;
 pub mod metrics;
+mod noise;
 mod plan;
 mod resume;
 mod schedule;

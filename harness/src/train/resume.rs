@@ -6,6 +6,7 @@ use crate::data::Fingerprint;
 use crate::error::{Error, Result};
 use crate::preprocess::Fitted;
 
+use super::full_batch::FullBatch;
 use super::{RunState, Trainer, TrainingSet};
 
 impl Trainer {
@@ -29,6 +30,7 @@ impl Trainer {
             weights: self.step.weights(),
             optimizer: self.step.state(),
             best: self.best.clone(),
+            moves: self.full_batch.as_ref().map_or_else(Vec::new, FullBatch::moves),
         })
     }
 
@@ -79,6 +81,15 @@ impl Trainer {
                 "the optimiser and the moving average of the run: this cannot be forced",
             )
         })?;
+        let parameters = trainer.full_batch.as_mut().map(|full| full.remember(&checkpoint.moves, &trainer.step));
+        if !checkpoint.moves.is_empty() && parameters != Some(true) {
+            let found = format!("{} moves of L-BFGS", checkpoint.moves.len());
+            return Err(Error::setting(
+                PLACE,
+                found,
+                "the optimiser and the weights of the run: this cannot be forced",
+            ));
+        }
         trainer.state = run;
         trainer.best = checkpoint.best.clone();
         Ok(trainer)
@@ -164,6 +175,36 @@ pub(super) mod tests {
             models.push(trainer.model().unwrap());
         }
         assert!(models.iter().all(|model| *model == models[0]));
+    }
+
+    #[test]
+    fn corrupted_inputs_dropped_units_and_selections_are_taken_up_too() {
+        for text in [
+            "[noise]\nkind = 'gaussian'\n[sparsity]\nkind = 'topk'\nk = 2\nk_start = 6\nanneal_epochs = 2",
+            "[noise]\nkind = 'masking'\ngamma = 0.5\n[loss]\ndecay = 'decoupled'",
+            "[noise]\nkind = 'salt_and_pepper'\n[sparsity]\nkind = 'threshold'",
+        ] {
+            agree(&config(text));
+        }
+        let mut config = config("[sparsity]\nrho_hat = 'ema'");
+        (config.model.dropout, config.model.tied) = (0.4, true);
+        agree(&config);
+    }
+
+    #[test]
+    fn lbfgs_is_taken_up_with_all_that_it_remembers() {
+        for tied in [false, true] {
+            let mut config = config("[optimizer]\nkind = 'lbfgs'\nhistory = 4");
+            (config.train.epochs, config.model.tied) = (9, tied);
+            assert_eq!(agree(&config), 9 + 9);
+            let mut trainer = Trainer::new(config.clone()).unwrap();
+            (0..7).for_each(|_| trainer.advance(&mut Silent).unwrap());
+            let mut saved = trainer.checkpoint().unwrap();
+            assert_eq!(saved.moves.len(), 4);
+            saved.moves[1][0].pop();
+            let error = Trainer::resume(config, &saved, true).unwrap_err().to_string();
+            assert!(error.contains("4 moves of L-BFGS") && error.contains("cannot be forced"), "{error}");
+        }
     }
 
     #[test]

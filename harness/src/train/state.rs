@@ -32,6 +32,9 @@ pub struct RunState {
     pub best: Option<Best>,
     /// Epochs since then.
     pub bad_epochs: u64,
+    /// Whether the optimiser has found no better weights in its last step, and the run is over.
+    #[serde(default)]
+    pub has_converged: bool,
 }
 
 /// The epoch with the best validation loss.
@@ -60,6 +63,8 @@ pub struct Mean {
     sparsity: f64,
     #[serde(deserialize_with = "number")]
     weight_decay: f64,
+    #[serde(default)]
+    denoising: Option<f64>,
     #[serde(deserialize_with = "number")]
     rho_hat: f64,
 }
@@ -85,11 +90,11 @@ impl RunState {
         self.position.epoch + u64::from(self.position.batch > 0)
     }
 
-    /// Takes a step's report in, `seconds` for it, and those of them that were waited for rows.
-    pub(super) fn add(&mut self, report: &StepReport, seconds: f64, waited: Option<f64>) {
+    /// Takes a step's report in, its `denoising` term, `seconds` for it, and those of them that were waited for rows.
+    pub(super) fn add(&mut self, report: &StepReport, denoising: Option<f64>, seconds: f64, waited: Option<f64>) {
         self.step += 1;
         self.position.batch += 1;
-        self.mean.add(report, seconds);
+        self.mean.add(report, denoising, seconds);
         self.mean.waited = sum(self.mean.waited, waited);
     }
 
@@ -112,13 +117,16 @@ fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 }
 
 impl Mean {
-    fn add(&mut self, report: &StepReport, seconds: f64) {
+    fn add(&mut self, report: &StepReport, denoising: Option<f64>, seconds: f64) {
         let n = report.n as f64;
         self.samples += report.n as u64;
         self.seconds += seconds;
         self.reconstruction += n * report.reconstruction;
         self.sparsity += n * report.sparsity;
         self.weight_decay += n * report.weight_decay;
+        if let Some(denoising) = denoising {
+            *self.denoising.get_or_insert(0.0) += n * denoising;
+        }
         self.rho_hat += n * report.rho_hat_mean;
     }
 
@@ -127,13 +135,15 @@ impl Mean {
         let n = self.samples as f64;
         let (reconstruction, sparsity, weight_decay) =
             (self.reconstruction / n, self.sparsity / n, self.weight_decay / n);
+        let denoising = self.denoising.map(|denoising| denoising / n);
         Measures {
             step,
             epoch,
-            loss: reconstruction + sparsity + weight_decay,
+            loss: reconstruction + sparsity + weight_decay + denoising.unwrap_or(0.0),
             reconstruction,
             sparsity,
             weight_decay,
+            denoising,
             rho_hat_mean: self.rho_hat / n,
             lr,
             samples_per_s: n / self.seconds,

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sae_kernels::step::{Parameters, StepReport};
+use sae_kernels::step::{Input, Parameters, StepReport};
 use sae_kernels::{Backend, BackendKind, Isa, Step, backend};
 
 use super::feed::Feed;
+use super::full_batch::FullBatch;
+use super::memory::{most_rows, training_bytes};
 use super::metrics::{EpochMeasures, Measures, Validation};
+use super::noise::Denoising;
 use super::{Best, Plan, RunState, Schedule, TrainingSet};
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, Init, OptimizerKind, TrainConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::measure::{Laps, Phase, Timed};
 use crate::model::file::ModelFile;
 use crate::model::{
     Batch, Evaluation, Seen, evaluate, evaluate_pieces, initial_weights, objective, reconstruct, require_memory,
-    step_bytes, step_config,
+    step_config, tie,
 };
 
 /// Trains one model on one set.
@@ -46,6 +49,10 @@ pub struct Trainer {
     pub(super) step: Step,
     batch: Batch,
     feed: Box<dyn Feed>,
+    /// Where inputs are corrupted.
+    denoising: Option<Denoising>,
+    /// Where the optimiser takes all rows at once.
+    pub(super) full_batch: Option<FullBatch>,
     pub(super) state: RunState,
     /// The weights of the best epoch, where the run may stop early.
     pub(super) best: Option<Parameters>,
@@ -154,24 +161,46 @@ impl Trainer {
     /// A trainer before its first step, with `weights` or those that the settings name.
     pub(super) fn build(config: Config, set: Arc<TrainingSet>, weights: Option<&Parameters>) -> Result<Self> {
         config.validate()?;
-        let plan = Plan::new(&config.train, set.train_rows())?;
+        let takes_all = config.optimizer.kind == OptimizerKind::Lbfgs;
+        let plan = if takes_all {
+            if set.stream.is_some() {
+                let found = "lbfgs with data that are streamed";
+                let expected = "a data.buffer_mib that holds all rows, or another optimizer";
+                return Err(Error::setting("optimizer.kind", found, expected));
+            }
+            Plan::new(&TrainConfig { batch: set.train.rows, ..config.train.clone() }, set.train.rows)?
+        } else {
+            Plan::new(&config.train, set.train_rows())?
+        };
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
-        // It costs memory and time, for which a step an epoch is little; where gradients are clipped by their norm, it is
-        // there anyway.
-        let stored = config.train.tensorboard || config.train.gradient_norm_steps > 0;
-        let moments = [cfg.rule.keeps_m(), cfg.rule.keeps_v(), cfg.clip_norm.is_some() || stored];
-        let moments = moments.map(usize::from).iter().sum();
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
-        require_memory("model.d_hid", &what, step_bytes(d_in, d_hid, plan.batch, moments))?;
+        require_memory("model.d_hid", &what, training_bytes(&config, d_in, plan.batch))?;
         let backend = Timed::new(backend(config.backend)?);
-        let mut step = Step::new(d_in, d_hid, plan.batch, backend.panel(), cfg)?;
+        let mut step = Step::new(d_in, d_hid, most_rows(&config, plan.batch), backend.panel(), cfg)?;
         match weights {
             Some(weights) => step.set_weights(weights)?,
-            None => step.set_weights(&initial_weights(&config.model.init, d_in, d_hid, config.seed)?)?,
+            None => {
+                let mut weights = initial_weights(&config.model.init, d_in, d_hid, config.seed)?;
+                if config.model.tied && config.model.init == Init::Xavier {
+                    tie(&mut weights);
+                }
+                step.set_weights(&weights).map_err(|e| match e {
+                    sae_kernels::Error::Scalar { .. } => {
+                        let found = format!("{} with model.tied true", config.model.init);
+                        Error::setting("model.init", found, "a file whose W_dec is W_enc transposed, or xavier")
+                    }
+                    e => e.into(),
+                })?;
+            }
         }
         let batch = Batch::new(plan.batch, d_in, backend.panel())?;
-        let feed = set.feed(plan, &config);
+        let denoising = Denoising::new(&config.noise, config.seed, &set.train, plan.batch, backend.panel())?;
+        let full_batch = takes_all.then(|| FullBatch::new(&config.optimizer));
+        // All rows are the same in any order, but for roundings, which a line search would see.
+        let mut order = config.clone();
+        order.train.shuffle &= !takes_all;
+        let feed = set.feed(plan, &order);
         let schedule = Schedule::new(&config, plan.steps);
         Ok(Self {
             config,
@@ -182,6 +211,8 @@ impl Trainer {
             step,
             batch,
             feed,
+            denoising,
+            full_batch,
             state: RunState::default(),
             best: None,
             laps: [0.0; _],
@@ -217,7 +248,7 @@ impl Trainer {
 
     /// Whether the run has come to its end: its last step, or as many epochs without a better one as it waits for.
     pub fn is_done(&self) -> bool {
-        self.state.step >= self.plan.steps || self.stops_early()
+        self.state.step >= self.plan.steps || self.state.has_converged || self.stops_early()
     }
 
     fn stops_early(&self) -> bool {
@@ -255,10 +286,10 @@ impl Trainer {
         let position = self.state.position;
         self.feed.fetch(&self.set, position, &mut self.batch)?;
         self.fetching += start.elapsed().as_secs_f64();
-        self.step.report_gradient_norm(self.takes_norm())?;
+        self.step.report_gradient_norm(self.takes_norm() && self.full_batch.is_none())?;
         self.backend.begin();
         let lr = self.rate();
-        let report = self.step.train_step(&mut self.backend, self.batch.view()?, lr as f32)?;
+        let report = self.update(lr as f32)?;
         self.laps.iter_mut().zip(self.backend.end()).for_each(|(sum, lap)| *sum += lap);
         self.take(&report, start.elapsed().as_secs_f64(), None, observer)
     }
@@ -294,17 +325,34 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result {
         let (epoch, lr) = (self.state.position.epoch, self.rate());
+        let denoising = self.config.noise.is_paired().then_some(report.denoising);
         let feed = feed.unwrap_or(self.feed.as_ref());
         let waited = feed.waited();
         let mut measures = measures(report, self.state.step + 1, epoch, lr, report.n as f64 / seconds);
-        measures.stall_ms = waited.map(|seconds| 1e3 * seconds);
-        self.state.add(report, seconds, waited);
+        (measures.denoising, measures.stall_ms) = (denoising, waited.map(|seconds| 1e3 * seconds));
+        self.state.add(report, denoising, seconds, waited);
         observer.step(&measures)?;
         self.check(report, epoch, feed)?;
         if self.state.position.batch == self.plan.steps_per_epoch || self.is_done() {
             self.end_epoch(lr, observer)?;
         }
         Ok(())
+    }
+
+    /// One update on the batch that was fetched; its report is of the weights before.
+    fn update(&mut self, lr: f32) -> Result<StepReport> {
+        let (position, clean) = (self.state.position, self.batch.view()?);
+        self.step.set_selection(objective::selection_of(&self.config, position.epoch))?;
+        if let Some(full_batch) = &mut self.full_batch {
+            let iteration = full_batch.step(&mut self.step, &mut self.backend, clean)?;
+            self.state.has_converged = iteration.has_converged;
+            return Ok(iteration.report);
+        }
+        let input = match &mut self.denoising {
+            Some(denoising) => denoising.input(clean, &self.feed.rows(&self.set), position)?,
+            None => Input::Clean(clean),
+        };
+        Ok(self.step.train_step(&mut self.backend, input, lr)?)
     }
 
     /// Measures the epoch. One that the last step cut short stays where it is, so that a longer run could go on with it.
@@ -409,6 +457,7 @@ impl Trainer {
             return Ok(None);
         }
         let threshold = self.config.train.threshold_active as f32;
+        self.step.set_selection(objective::selection_used(&self.config))?;
         if let (Part::Train, Some(stream)) = (part, &self.set.stream) {
             let most = self.plan.batch;
             let pieces = |take: &mut dyn FnMut(&[f32]) -> Result| stream.each(most, take);
@@ -424,6 +473,7 @@ impl Trainer {
     pub fn look<T>(&mut self, rows: &[f32], mut each: impl FnMut(Seen<'_>) -> Result<T>) -> Result<Option<T>> {
         let rows = &rows[..rows.len().min(self.plan.batch * self.step.d_in())];
         let mut found = None;
+        self.step.set_selection(objective::selection_used(&self.config))?;
         reconstruct(&mut self.step, &mut self.backend, &mut self.batch, rows, |seen| {
             found = Some(each(seen)?);
             Ok(())
@@ -458,6 +508,7 @@ fn measures(report: &StepReport, step: u64, epoch: u64, lr: f64, samples_per_s: 
         reconstruction: report.reconstruction,
         sparsity: report.sparsity,
         weight_decay: report.weight_decay,
+        denoising: None,
         rho_hat_mean: report.rho_hat_mean,
         lr,
         samples_per_s,

@@ -28,7 +28,7 @@ fn keys_and_values_that_are_not_there() {
     sae.refused("train --optimizer.kind adma", &["unknown `adma`", "did you mean `adam`?"]);
     sae.refused("train --sparsity.rho 1", &["sparsity.rho: 1, expected"]);
     sae.refused("train --model.hidden relu", &["kl with model.hidden relu"]);
-    sae.refused("train --sparsity.kind topk", &["not available yet"]);
+    sae.refused("train --sparsity.kind topk --sparsity.k 1000", &["sparsity.k", "1000", "model.d_hid"]);
     sae.refused("train --backend fusde", &["did you mean `fused`?"]);
     sae.refused("train --seed -1", &["-1"]);
     sae.write("run.toml", b"seed = 1\n[model]\nd_hdi = 3\n");
@@ -127,7 +127,7 @@ fn models_that_are_missing_damaged_or_of_another_width() {
     std::fs::write(sae.path("run/model.safetensors"), &weights).unwrap();
     let config = std::fs::read_to_string(sae.path("run/cfg.json")).unwrap();
     for (from, to, told) in [
-        ("\"kl\"", "\"topk\"", "sae.sparsity"),
+        ("\"kl\"", "\"ksvd\"", "sae.sparsity"),
         ("\"range\"", "\"zca\"", "sae.preprocessing"),
         ("\"d_in\": 64", "\"d_in\": 63", "cfg.json"),
         ("{", "", "cfg.json"),

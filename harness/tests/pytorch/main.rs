@@ -90,6 +90,7 @@ impl Fixtures {
             rule,
             clip_norm: None,
             clip_value: None,
+            ..StepConfig::new()
         }
     }
 

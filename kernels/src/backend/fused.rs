@@ -3,7 +3,7 @@
 use super::pass::pass;
 use super::{Backend, BackendKind};
 use crate::epilogue::{
-    DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, sum_of_squares, update_slice,
+    DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, UpdateTile, on_isa, sum_of_squares, top_k, update_slice,
 };
 use crate::error::Error;
 use crate::gemm::raw::Raw;
@@ -11,10 +11,11 @@ use crate::gemm::tier::Tier;
 use crate::gemm::{Epilogue, Product, Scratch, group};
 use crate::isa::Isa;
 use crate::layout::Layout;
+use crate::matrix::AlignedVec;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Result, UpdateMatrix, UpdateVector,
-    WeightGrad, check,
+    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Result, TopK, UpdateMatrix,
+    UpdateVector, WeightGrad, check,
 };
 use crate::view::{MatMut, MatRef};
 
@@ -31,6 +32,8 @@ pub struct Fused {
     loss: Sums,
     /// The numbers of an update, one element a problem.
     by: Vec<Coefficients<f32>>,
+    /// A row of activations for each thread.
+    rows: AlignedVec<f32>,
 }
 
 impl Fused {
@@ -50,7 +53,7 @@ impl Fused {
         let isa = isa.require()?;
         let tier = Tier::of(isa).expect("the instruction set was just found");
         let (sums, loss) = (Sums::default(), Sums::default());
-        Ok(Self { tier, scratch: Scratch::default(), sums, loss, by: Vec::new() })
+        Ok(Self { tier, scratch: Scratch::default(), sums, loss, by: Vec::new(), rows: AlignedVec::default() })
     }
 
     /// The kernels read and write whole panels: a panel-major operand needs panels of a multiple of their width.
@@ -125,7 +128,7 @@ impl Backend for Fused {
         self.fits("h", op.h.layout())?;
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
         let h = self.write(&mut op.h);
-        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h, sums };
+        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, threshold: op.threshold, h, sums };
         on_isa(self.tier.isa, tile, |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
             unsafe { self.product(Form::Nn, dims, self.read(op.x), self.read(op.w), None, epilogue) }
@@ -133,6 +136,12 @@ impl Backend for Fused {
         if let Some(out) = op.col_sums {
             self.sums.columns_into(out);
         }
+        Ok(())
+    }
+
+    fn top_k(&mut self, op: TopK<'_>) -> Result {
+        let dims = check::top_k(&op)?;
+        top_k(self.tier.isa, op, dims, &mut self.rows, &mut self.sums);
         Ok(())
     }
 
@@ -169,10 +178,15 @@ impl Backend for Fused {
         self.fits("w_t", op.w_t.layout())?;
         self.fits("h", op.h.layout())?;
         self.fits("delta_hid", op.delta_hid.layout())?;
+        if let Some(gate) = &op.gate {
+            self.fits("gate", gate.layout())?;
+        }
         let tile = HiddenTile {
             n: dims.n,
             activation: op.activation,
             h: self.read(op.h),
+            support: op.support,
+            gate: op.gate.map(|gate| self.read(gate)),
             row_term: op.row_term,
             l1: op.l1,
             delta_hid: self.write(&mut op.delta_hid),

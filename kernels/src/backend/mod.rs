@@ -30,7 +30,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 use crate::isa::Isa;
-use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, UpdateMatrix, UpdateVector, WeightGrad};
+use crate::ops::{Decode, Encode, Gemm, HiddenDelta, Result, TopK, UpdateMatrix, UpdateVector, WeightGrad};
 use crate::view::MatRef;
 
 /// The operations of a training step. Every operand is checked before anything is written; after an error all outputs
@@ -60,11 +60,17 @@ pub trait Backend<T = f32>: Send {
     /// [`Error::Shape`].
     fn gemm(&mut self, op: Gemm<'_, T>) -> Result;
 
-    /// `h = f(x·w + bias)` and its column sums.
+    /// `h = f(x·w + bias)`, small ones 0 where asked for, and its column sums.
     ///
     /// # Errors
     /// [`Error::Shape`].
     fn encode(&mut self, op: Encode<'_, T>) -> Result;
+
+    /// The `k` largest elements of each row of `h`, the others 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Scalar`].
+    fn top_k(&mut self, op: TopK<'_, T>) -> Result;
 
     /// `x_hat = g(h·w + bias)`, the loss and its gradient.
     ///
@@ -72,7 +78,7 @@ pub trait Backend<T = f32>: Send {
     /// [`Error::Shape`], [`Error::BceActivation`].
     fn decode(&mut self, op: Decode<'_, T>) -> Result;
 
-    /// `delta_hid = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`.
+    /// `delta_hid = (delta_out·w_t ⊙ gate + row_term + l1·sign h) ⊙ f'(h)`.
     ///
     /// # Errors
     /// [`Error::Shape`].

@@ -12,7 +12,7 @@ use super::{Backend, BackendKind};
 use crate::isa::Isa;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Activation, Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, REDUCE_ROWS, Result, Rule,
+    Activation, Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, REDUCE_ROWS, Result, Rule, TopK,
     UpdateMatrix, UpdateVector, WeightGrad, check,
 };
 use crate::real::Real;
@@ -69,17 +69,42 @@ impl<T: Real> Backend<T> for Naive {
         Ok(())
     }
 
-    /// `x [n, d_in]`, `w [d_in, d_hid]`, `bias [d_hid]` → `h [n, d_hid] = f(x·w + bias)`,
+    /// `x [n, d_in]`, `w [d_in, d_hid]`, `bias [d_hid]` → `h [n, d_hid] = f(x·w + bias)`, 0 where its size is not above
+    /// `threshold`,
     /// `col_sums [d_hid] = Σ_i h_ij`.
     fn encode(&mut self, op: Encode<'_, T>) -> Result {
         let dims = check::encode(&op)?;
-        let Encode { x, w, bias, activation, mut h, col_sums } = op;
+        let Encode { x, w, bias, activation, threshold, mut h, col_sums } = op;
         for p in 0..dims.batch {
             for i in 0..dims.m {
                 for j in 0..dims.n {
                     let z = row_times_column(x, w, p, i, j, T::ZERO) + bias[p * dims.n + j];
-                    h.set(p, i, j, apply(activation, z));
+                    let y = apply(activation, z);
+                    let cut = threshold.is_some_and(|threshold| y.abs() <= threshold[p]);
+                    h.set(p, i, j, if cut { T::ZERO } else { y });
                 }
+            }
+        }
+        if let Some(sums) = col_sums {
+            column_sums(h.as_ref(), sums);
+        }
+        Ok(())
+    }
+
+    /// `h [n, d_hid]` → the elements of each row in order, NaN first, then from the largest on, equal ones from the first on;
+    /// all behind the first `k` of them become 0. `col_sums [d_hid] = Σ_i h_ij`.
+    fn top_k(&mut self, op: TopK<'_, T>) -> Result {
+        let dims = check::top_k(&op)?;
+        let TopK { k, mut h, col_sums } = op;
+        // Of no column there may be as many rows as an address counts.
+        let rows = if dims.n == 0 { 0 } else { dims.m };
+        for (p, &k) in k.iter().enumerate() {
+            for i in 0..rows {
+                let mut order: Vec<usize> = (0..dims.n).collect();
+                let is_number = |x: T| !x.to_f64().is_nan();
+                let before = |a: T, b: T| b.partial_cmp(&a).unwrap_or(is_number(a).cmp(&is_number(b)));
+                order.sort_by(|&a, &b| before(h.at(p, i, a), h.at(p, i, b)));
+                order.iter().skip(k).for_each(|&j| h.set(p, i, j, T::ZERO));
             }
         }
         if let Some(sums) = col_sums {
@@ -120,21 +145,26 @@ impl<T: Real> Backend<T> for Naive {
     }
 
     /// `delta_out [n, d_in]`, `w_t [d_in, d_hid]`, `h [n, d_hid]`, `row_term [d_hid]` →
-    /// `delta_hid [n, d_hid] = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`, `bias_grad [d_hid] = Σ_i delta_hid_ij`.
+    /// `delta_hid [n, d_hid] = (delta_out·w_t ⊙ gate + row_term + l1·sign h) ⊙ f'(h)`, 0 where
+    /// `support` is on and `h` is 0, `bias_grad [d_hid] = Σ_i delta_hid_ij`.
     fn hidden_delta(&mut self, op: HiddenDelta<'_, T>) -> Result {
         let dims = check::hidden_delta(&op)?;
-        let HiddenDelta { delta_out, w_t, h, activation, row_term, l1, mut delta_hid, bias_grad } = op;
+        let HiddenDelta { delta_out, w_t, h, activation, support, gate, row_term, l1, mut delta_hid, bias_grad } = op;
         for p in 0..dims.batch {
             for i in 0..dims.m {
                 for j in 0..dims.n {
                     let y = h.at(p, i, j);
                     let mut slope = row_times_column(delta_out, w_t, p, i, j, T::ZERO);
+                    if let Some(gate) = &gate {
+                        slope *= gate.at(p, i, j);
+                    }
                     slope += row_term.map_or(T::ZERO, |term| term[p * dims.n + j]);
                     let l1 = l1.map_or(T::ZERO, |l1| l1[p]);
                     if l1 != T::ZERO {
                         slope += l1 * sign(y);
                     }
-                    delta_hid.set(p, i, j, through(activation, slope, y));
+                    let off = support && y == T::ZERO;
+                    delta_hid.set(p, i, j, if off { T::ZERO } else { through(activation, slope, y) });
                 }
             }
         }

@@ -8,7 +8,9 @@ use super::fused::{fill, finish_decode, update_tile};
 use super::pass::pass;
 use super::product::{Product, Sgemm};
 use super::{Backend, BackendKind};
-use crate::epilogue::{DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, update_slice};
+use crate::epilogue::{
+    DecodeTile, EncodeTile, HiddenTile, StoreTile, Sums, on_isa, sum_of_squares, top_k, update_slice,
+};
 use crate::error::Error;
 use crate::gemm::raw::Raw;
 use crate::gemm::tier::Tier;
@@ -17,8 +19,8 @@ use crate::layout::Layout;
 use crate::matrix::AlignedVec;
 use crate::ops::check::Dims;
 use crate::ops::{
-    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, UpdateMatrix, UpdateVector,
-    WeightGrad, check,
+    Coefficients, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, REDUCE_ROWS, Result, TopK, UpdateMatrix,
+    UpdateVector, WeightGrad, check,
 };
 use crate::pool;
 use crate::view::{MatMut, MatRef};
@@ -37,6 +39,8 @@ pub struct Unfused<G> {
     b: AlignedVec<f32>,
     /// The product, where it cannot be left in the result's own storage.
     z: AlignedVec<f32>,
+    /// A row of activations for each thread.
+    rows: AlignedVec<f32>,
 }
 
 impl<G: Product> Unfused<G> {
@@ -64,6 +68,7 @@ impl<G: Product> Unfused<G> {
             a: AlignedVec::default(),
             b: AlignedVec::default(),
             z: AlignedVec::default(),
+            rows: AlignedVec::default(),
         })
     }
 
@@ -229,7 +234,8 @@ impl<G: Product> Backend for Unfused<G> {
         let z = self.multiply(Form::Nn, dims, op.x, op.w, Some(&mut op.h));
         let size = [REDUCE_ROWS, self.strip([op.h.layout()])];
         let sums = op.col_sums.is_some().then(|| self.sums.partials(dims));
-        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, h: Raw::write(&mut op.h), sums };
+        let (threshold, h) = (op.threshold, Raw::write(&mut op.h));
+        let tile = EncodeTile { bias: op.bias, n: dims.n, activation: op.activation, threshold, h, sums };
         on_isa(self.tier.isa, tile, |epilogue| {
             // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
             unsafe { pass(dims, z, size, epilogue) }
@@ -237,6 +243,12 @@ impl<G: Product> Backend for Unfused<G> {
         if let Some(out) = op.col_sums {
             self.sums.columns_into(out);
         }
+        Ok(())
+    }
+
+    fn top_k(&mut self, op: TopK<'_>) -> Result {
+        let dims = check::top_k(&op)?;
+        top_k(self.tier.isa, op, dims, &mut self.rows, &mut self.sums);
         Ok(())
     }
 
@@ -270,11 +282,14 @@ impl<G: Product> Backend for Unfused<G> {
         let dims = check::hidden_delta(&op)?;
         self.fits(op.delta_out.layout(), op.w_t.layout(), op.delta_hid.layout())?;
         let z = self.multiply(Form::Nn, dims, op.delta_out, op.w_t, Some(&mut op.delta_hid));
-        let size = [REDUCE_ROWS, self.strip([op.h.layout(), op.delta_hid.layout()])];
+        let gate = op.gate.map(|gate| gate.layout());
+        let size = [REDUCE_ROWS, self.strip([op.h.layout(), op.delta_hid.layout()].into_iter().chain(gate))];
         let tile = HiddenTile {
             n: dims.n,
             activation: op.activation,
             h: Raw::read(op.h),
+            support: op.support,
+            gate: op.gate.map(Raw::read),
             row_term: op.row_term,
             l1: op.l1,
             delta_hid: Raw::write(&mut op.delta_hid),

@@ -1,4 +1,4 @@
-//! `h = f(z + bias)` and its column sums.
+//! `h = f(z + bias)`, small ones cut where asked for, and its column sums.
 
 use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
@@ -12,6 +12,7 @@ pub(crate) struct EncodeTile<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) n: usize,
     pub(crate) activation: Activation,
+    pub(crate) threshold: Option<&'a [f32]>,
     pub(crate) h: Raw,
     pub(crate) sums: Option<Partials>,
 }
@@ -19,11 +20,13 @@ pub(crate) struct EncodeTile<'a> {
 impl TileOp for EncodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
-        with_nonlinearity!(self.activation, F => {
-            side_by_side!(simd, tile, true, WHOLE => {
+        with_nonlinearity!(self.activation, F => match self.threshold {
+            None => side_by_side!(simd, tile, true, WHOLE => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<_, F, WHOLE>(simd, tile) }
-            })
+                unsafe { self.rows::<_, F, WHOLE, false>(simd, tile, 0.0) }
+            }),
+            // SAFETY: the caller's.
+            Some(threshold) => unsafe { self.rows::<S, F, false, true>(simd, tile, threshold[tile.problem]) },
         })
     }
 
@@ -35,11 +38,17 @@ impl TileOp for EncodeTile<'_> {
 
 impl EncodeTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool, const CUT: bool>(
+        &self,
+        simd: S,
+        tile: &Finished,
+        threshold: f32,
+    ) {
         let bias = self.bias.as_ptr().wrapping_add(tile.problem * self.n + tile.col);
         let h = self.h.at(tile.problem, tile.row, tile.col);
         let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
         let fresh = tile.row.is_multiple_of(REDUCE_ROWS);
+        let (threshold, zero) = (simd.splat(threshold), simd.splat(0.0));
         for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.
@@ -52,7 +61,12 @@ impl EncodeTile<'_> {
                 let room = tile.room(S::LANES, n);
                 for r in 0..tile.rows {
                     let z = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), bias);
-                    let y = F::forward(simd, z);
+                    let mut y = F::forward(simd, z);
+                    if CUT {
+                        // 0, or NaN.
+                        let cut = simd.add(simd.mul(y, zero), zero);
+                        y = simd.select(simd.gt(simd.abs(y), threshold), y, cut);
+                    }
                     store_n(simd, h.add(r * self.h.row_stride() + c), y, n);
                     sum = simd.add(sum, y);
                 }

@@ -1,4 +1,4 @@
-//! `delta_hid = (z + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
+//! `delta_hid = (z ⊙ gate + row_term + l1·sign h) ⊙ f'(h)` and its column sums.
 
 use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
@@ -11,6 +11,8 @@ pub(crate) struct HiddenTile<'a> {
     pub(crate) n: usize,
     pub(crate) activation: Activation,
     pub(crate) h: Raw,
+    pub(crate) support: bool,
+    pub(crate) gate: Option<Raw>,
     pub(crate) row_term: Option<&'a [f32]>,
     pub(crate) l1: Option<&'a [f32]>,
     pub(crate) delta_hid: Raw,
@@ -20,11 +22,13 @@ pub(crate) struct HiddenTile<'a> {
 impl TileOp for HiddenTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
-        with_nonlinearity!(self.activation, F => {
-            side_by_side!(simd, tile, self.h.is_padded(), WHOLE => {
+        with_nonlinearity!(self.activation, F => match self.support || self.gate.is_some() {
+            false => side_by_side!(simd, tile, self.h.is_padded(), WHOLE => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<_, F, WHOLE>(simd, tile) }
-            })
+                unsafe { self.rows::<_, F, WHOLE, false>(simd, tile) }
+            }),
+            // SAFETY: the caller's.
+            true => unsafe { self.rows::<S, F, false, true>(simd, tile) },
         })
     }
 
@@ -37,12 +41,13 @@ impl TileOp for HiddenTile<'_> {
 
 impl HiddenTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool, const GATED: bool>(&self, simd: S, tile: &Finished) {
         let &Finished { problem, row, col, .. } = tile;
         let h = self.h.at(problem, row, col).cast_const();
         let delta = self.delta_hid.at(problem, row, col);
         let row_term = self.row_term.map(|term| term.as_ptr().wrapping_add(problem * self.n + col));
         let sums = self.sums.map(|sums| sums.at(problem, row, col));
+        let gate = self.gate.map(|gate| (gate.at(problem, row, col).cast_const(), gate.row_stride()));
         let fresh = row % REDUCE_ROWS == 0;
         let l1 = self.l1.map_or(0.0, |l1| l1[problem]);
         let zero = simd.splat(0.0);
@@ -61,14 +66,23 @@ impl HiddenTile<'_> {
                 let room = tile.room(S::LANES, n);
                 for r in 0..tile.rows {
                     let y = load_whole::<S, WHOLE>(simd, h.add(r * self.h.row_stride() + c), n);
-                    let mut d = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), term);
+                    let mut z = load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room);
+                    if GATED && let Some((gate, stride)) = gate {
+                        z = simd.mul(z, load_n(simd, gate.add(r * stride + c), n));
+                    }
+                    let mut d = simd.add(z, term);
                     if l1 != 0.0 {
                         // Neither above nor below 0: 0, or NaN.
                         let level = simd.mul(y, zero);
                         let down = simd.select(simd.lt(y, zero), simd.splat(-l1), level);
                         d = simd.add(d, simd.select(simd.gt(y, zero), simd.splat(l1), down));
                     }
-                    let d = F::backward(simd, d, y);
+                    let mut d = F::backward(simd, d, y);
+                    if GATED && self.support {
+                        // Neither above nor below 0: 0, or NaN.
+                        let off = simd.mul(y, zero);
+                        d = simd.select(simd.gt(simd.abs(y), zero), d, off);
+                    }
                     store_n(simd, delta.add(r * self.delta_hid.row_stride() + c), d, n);
                     sum = simd.add(sum, d);
                 }

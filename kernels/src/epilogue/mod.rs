@@ -9,6 +9,7 @@ mod encode;
 mod hidden;
 mod store;
 mod sums;
+mod top_k;
 mod update;
 
 pub(crate) use decode::DecodeTile;
@@ -16,6 +17,7 @@ pub(crate) use encode::EncodeTile;
 pub(crate) use hidden::HiddenTile;
 pub(crate) use store::StoreTile;
 pub(crate) use sums::{Partials, Sums, sum_of_squares};
+pub(crate) use top_k::top_k;
 pub(crate) use update::{UpdateTile, update_slice};
 
 use crate::gemm::{Ahead, Epilogue, Finished};

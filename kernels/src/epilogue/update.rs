@@ -91,10 +91,10 @@ impl<S: Simd> By<S> {
         s.mul_add(self.v_keep, v, s.mul(s.mul(self.v_take, g), g))
     }
 
-    /// The weights, moved along `step` by the learning rate.
+    /// The weights, shrunk by a decoupled decay and moved along `step` by the learning rate.
     #[inline(always)]
     fn moved(&self, w: S::F, step: S::F) -> S::F {
-        self.simd.neg_mul_add(self.lr, step, w)
+        self.simd.neg_mul_add(self.lr, step, self.simd.mul(self.shrink, w))
     }
 }
 
@@ -176,7 +176,7 @@ impl Formula for Adam {
         let m = s.mul_add(by.m_keep, m, s.mul(by.m_take, g));
         let v = by.squares(g, v);
         let step = s.div(m, s.mul_add(s.sqrt(v), by.v_scale, by.eps));
-        (by.moved(s.mul(by.shrink, w), step), m, v)
+        (by.moved(w, step), m, v)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The door: every operation's operands against each other, once, before anything is read or written.
 
 use super::{
-    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, UpdateMatrix, UpdateVector, WeightGrad,
+    Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Loss, TopK, UpdateMatrix, UpdateVector, WeightGrad,
 };
 use crate::error::{Error, expect};
 use crate::layout::Layout;
@@ -88,10 +88,29 @@ pub fn encode<T>(op: &Encode<'_, T>) -> Result<Dims> {
     matrix("w", op.w.layout(), [batch, k, n], "x [n, d_in]")?;
     matrix("h", op.h.layout(), [batch, m, n], "x [n, d_in], w [d_in, d_hid]")?;
     vector("bias", op.bias, batch, n, "batch x columns of w")?;
+    if let Some(threshold) = op.threshold {
+        vector("threshold", threshold, batch, 1, "one a problem")?;
+    }
     if let Some(sums) = &op.col_sums {
         vector("col_sums", sums, batch, n, "batch x columns of w")?;
     }
     Ok(Dims::new(batch, m, n, k))
+}
+
+/// Checks a [`TopK`].
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::Scalar`].
+pub fn top_k<T>(op: &TopK<'_, T>) -> Result<Dims> {
+    let (batch, m, n) = (op.h.batch(), op.h.rows(), op.h.cols());
+    vector("k", op.k, batch, 1, "one a problem")?;
+    if op.k.contains(&0) {
+        return Err(Error::Scalar { name: "k", found: "0".into(), expected: "at least 1" });
+    }
+    if let Some(sums) = &op.col_sums {
+        vector("col_sums", sums, batch, n, "batch x columns of h")?;
+    }
+    Ok(Dims::new(batch, m, n, 0))
 }
 
 /// Checks a [`Decode`].
@@ -128,6 +147,9 @@ pub fn hidden_delta<T>(op: &HiddenDelta<'_, T>) -> Result<Dims> {
     let because = "delta_out [n, d_in], w_t [d_in, d_hid]";
     matrix("h", op.h.layout(), [batch, m, n], because)?;
     matrix("delta_hid", op.delta_hid.layout(), [batch, m, n], because)?;
+    if let Some(gate) = &op.gate {
+        matrix("gate", gate.layout(), [batch, m, n], because)?;
+    }
     if let Some(term) = op.row_term {
         vector("row_term", term, batch, n, "batch x columns of w_t")?;
     }

@@ -8,9 +8,10 @@
 //! | operation | formula | product |
 //! | --- | --- | --- |
 //! | [`Gemm`] | `c = a·b` or `aᵀ·b`, or added to `c` | NN, TN |
-//! | [`Encode`] | `h = f(x·w + bias)`, `col_sums = Σ_rows h` | NN |
+//! | [`Encode`] | `h = f(x·w + bias)`, small ones 0 where asked for, `col_sums = Σ_rows h` | NN |
+//! | [`TopK`] | the `k` largest of each row of `h`, the others 0, `col_sums` | |
 //! | [`Decode`] | `x_hat = g(h·w + bias)`, loss, `delta = scale·dloss/dz`, `bias_grad = Σ_rows delta` | NN |
-//! | [`HiddenDelta`] | `delta_hid = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`, `bias_grad` | NN |
+//! | [`HiddenDelta`] | `delta_hid = (delta_out·w_t ⊙ gate + row_term + l1·sign h) ⊙ f'(h)`, `bias_grad` | NN |
 //! | [`WeightGrad`] | `aᵀ·delta`, stored or applied at once by an optimiser | TN |
 //! | [`UpdateMatrix`] | an optimiser's step on a matrix, here with a stored gradient | |
 //! | [`UpdateVector`] | an optimiser's step on a vector | |
@@ -109,9 +110,24 @@ pub struct Encode<'a, T = f32> {
     pub bias: &'a [T],
     /// f.
     pub activation: Activation,
+    /// One element a problem, θ: an activation with `|h_ij| ≤ θ` becomes 0. NaN stays NaN.
+    pub threshold: Option<&'a [T]>,
     /// `[n, d_hid]`, written.
     pub h: MatMut<'a, T>,
     /// `[d_hid]`, written: `Σ_i h_ij`.
+    pub col_sums: Option<&'a mut [T]>,
+}
+
+/// The `k` largest elements of each row stay, the others become 0.
+///
+/// Of equal elements the first stay; 0 and −0 are equal, and NaN, which has to stay to be seen, is before any number.
+#[derive(Debug)]
+pub struct TopK<'a, T = f32> {
+    /// One element a problem, at least 1; all elements stay where it is `d_hid` or more.
+    pub k: &'a [usize],
+    /// `[n, d_hid]`, updated.
+    pub h: MatMut<'a, T>,
+    /// `[d_hid]`, written: `Σ_i h_ij` of what stays.
     pub col_sums: Option<&'a mut [T]>,
 }
 
@@ -142,7 +158,7 @@ pub struct Decode<'a, T = f32> {
     pub loss_sum: &'a mut [f64],
 }
 
-/// The error at the hidden layer: `delta_hid = (delta_out·w_t + row_term + l1·sign h) ⊙ f'(h)`.
+/// The error at the hidden layer: `delta_hid = (delta_out·w_t ⊙ gate + row_term + l1·sign h) ⊙ f'(h)`.
 #[derive(Debug)]
 pub struct HiddenDelta<'a, T = f32> {
     /// `[n, d_in]`.
@@ -153,6 +169,11 @@ pub struct HiddenDelta<'a, T = f32> {
     pub h: MatRef<'a, T>,
     /// f.
     pub activation: Activation,
+    /// Whether `delta_hid` is 0 wherever `h` is: the derivative where only some activations stay ([`TopK`],
+    /// [`Encode::threshold`]).
+    pub support: bool,
+    /// `[n, d_hid]`: what the activations were multiplied by on their way to the decoder (dropout); 1 where there is none.
+    pub gate: Option<MatRef<'a, T>>,
     /// `[d_hid]`: added to every row before f' (the KL penalty's gradient).
     pub row_term: Option<&'a [T]>,
     /// One element a problem: the coefficient of sign(h) (the L1 penalty's gradient; sign 0 = 0, sign NaN = NaN). 0 leaves

@@ -2,7 +2,7 @@
 //!
 //! With `g` the gradient, `λ` the weight decay and `t` the step, counted from 1:
 //!
-//! | rule | `g ← g + λ·w`, except AdamW |
+//! | rule | `g ← g + λ·w`, or, where λ is decoupled, first `w ← w·(1 − lr·λ)` |
 //! | --- | --- |
 //! | SGD | `w ← w − lr·g` |
 //! | momentum | `m ← μ·m + g`, `w ← w − lr·m` |
@@ -10,7 +10,7 @@
 //! | Adagrad | `v ← v + g²`, `w ← w − lr·g/(√v + ε)` |
 //! | RMSprop | `v ← α·v + (1−α)·g²`, `w ← w − lr·g/(√v + ε)` |
 //! | Adam | `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `w ← w − lr/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε)` |
-//! | AdamW | `w ← w·(1 − lr·λ)`, then Adam's step with the plain `g` |
+//! | AdamW | Adam, λ decoupled always |
 //!
 //! Where the gradient is clipped, that comes first: λ·w is added to what is left, as PyTorch's optimisers do behind its
 //! `clip_grad_value_` and `clip_grad_norm_`.
@@ -132,8 +132,11 @@ pub struct Hyper<T = f32> {
     pub rule: Rule<T>,
     /// Learning rate.
     pub lr: T,
-    /// Weight decay λ: added to the gradient as λ·w, decoupled for AdamW.
+    /// Weight decay λ.
     pub decay: T,
+    /// Whether it shrinks the weights by `1 − lr·λ` before the rule's step (I. Loshchilov, F. Hutter, "Decoupled weight decay
+    /// regularization", 2019), instead of being added to the gradient as λ·w. For AdamW it always does.
+    pub decoupled: bool,
     /// Steps taken, this one included (1 for the first).
     pub step: u64,
     /// What becomes of the gradient before the rule sees it.
@@ -225,7 +228,7 @@ impl<T: Real> Hyper<T> {
                 c.eps = eps;
             }
         }
-        if matches!(self.rule, Rule::AdamW { .. }) {
+        if self.decoupled || matches!(self.rule, Rule::AdamW { .. }) {
             c.shrink = T::from_f64(1.0 - lr * decay);
             c.decay = T::ZERO;
         }

@@ -8,7 +8,7 @@ use crate::ops::Result;
 use crate::real::Real;
 use crate::view::MatRef;
 
-use super::parameters::{Parameters, transpose};
+use super::parameters::{Parameters, row_major, transpose};
 use super::{BatchedStep, Penalty, RhoHat, State, StepConfig};
 
 impl<T: Real> BatchedStep<T> {
@@ -39,23 +39,46 @@ impl<T: Real> BatchedStep<T> {
 
     /// A copy of a model's weights.
     pub fn weights(&self, model: usize) -> Parameters<T> {
-        self.weights.to_parameters(model)
+        let mut weights = self.weights.to_parameters(model);
+        if self.cfgs[0].tied {
+            weights.w_enc = row_major(self.w_enc().problem(model));
+        }
+        weights
     }
 
     /// Overwrites a model's weights. The optimiser's state stays.
     ///
     /// # Errors
-    /// [`Error::Shape`], or [`Error::Scalar`] where there is no such model; the weights are then as they were.
+    /// [`Error::Shape`], and [`Error::Scalar`] where there is no such model, or where weights should be tied and are not; the weights
+    /// are then as they were.
     pub fn set_weights(&mut self, model: usize, weights: &Parameters<T>) -> Result {
         self.is_there(model)?;
+        if self.cfgs[0].tied {
+            self.check_tied(weights)?;
+        }
         self.weights.copy_from(model, weights)?;
         transpose(model, &self.weights.w_dec, &mut self.w_dec_t);
         Ok(())
     }
 
+    /// Whether `w_dec` is the transpose of `w_enc`.
+    fn check_tied(&self, weights: &Parameters<T>) -> Result {
+        self.weights.check(weights)?;
+        let (d_in, d_hid) = (self.d_in(), self.d_hid());
+        let transposed = |at: usize| weights.w_dec[at % d_hid * d_in + at / d_hid];
+        match (0..d_in * d_hid).find(|&at| weights.w_enc[at] != transposed(at)) {
+            None => Ok(()),
+            Some(at) => Err(Error::Scalar {
+                name: "w_enc",
+                found: format!("{} at ({}, {})", weights.w_enc[at], at / d_hid, at % d_hid),
+                expected: "the transpose of w_dec, with tied weights",
+            }),
+        }
+    }
+
     /// The encoders' weights `[d_in, d_hid]`, a problem a model, in place.
     pub fn w_enc(&self) -> MatRef<'_, T> {
-        self.weights.w_enc.view()
+        if self.cfgs[0].tied { self.w_dec_t.view() } else { self.weights.w_enc.view() }
     }
 
     /// The decoders' weights `[d_hid, d_in]`, a problem a model, in place.
@@ -63,11 +86,14 @@ impl<T: Real> BatchedStep<T> {
         self.weights.w_dec.view()
     }
 
-    /// `‖w_enc‖² + ‖w_dec‖²` of each model, one element a model.
+    /// `‖w_enc‖² + ‖w_dec‖²` of each model, one element a model; with tied weights `‖w_dec‖²`.
     ///
     /// # Errors
     /// [`Error::Shape`].
     pub fn squared_norms(&self, backend: &mut dyn Backend<T>, norms: &mut [f64]) -> Result {
+        if self.cfgs[0].tied {
+            return backend.sum_of_squares(self.w_dec(), norms);
+        }
         backend.sum_of_squares(self.w_enc(), norms)?;
         for (model, norm) in norms.iter_mut().enumerate() {
             let mut decoder = [0.0];
@@ -131,7 +157,7 @@ impl<T: Real> BatchedStep<T> {
         Ok(())
     }
 
-    fn is_there(&self, model: usize) -> Result {
+    pub(super) fn is_there(&self, model: usize) -> Result {
         let beyond = || Error::Scalar {
             name: "model",
             found: model.to_string(),

@@ -2,18 +2,19 @@
 
 use crate::backend::Backend;
 use crate::error::{Error, expect};
-use crate::layout::Layout;
 use crate::matrix::Matrix;
-use crate::ops::{Encode, GradSink, HiddenDelta, Hyper, Result, WeightGrad};
+use crate::ops::{GradSink, Hyper, Result, WeightGrad};
 use crate::pool;
 use crate::real::Real;
-use crate::view::{MatMut, MatRef};
+use crate::view::MatMut;
 
 use super::config::not_negative;
+use super::dropout::{Dropout, drop_out};
 use super::forward::Average;
+use super::input::Samples;
 use super::optimizer::Moments;
 use super::parameters::{Tensors, matrices};
-use super::{Parameters, Penalty, StepConfig, StepReport};
+use super::{Input, Selection, StepConfig, StepReport};
 
 /// Models of one shape, their optimisers and the scratch memory of a step. Small models keep a processor busy only
 /// together: a step of all of them is as many calls of the backend as a step of one.
@@ -46,9 +47,9 @@ use super::{Parameters, Penalty, StepConfig, StepReport};
 pub struct BatchedStep<T: Real = f32> {
     /// One a model, as everything of which there is one element or one matrix a model.
     pub(super) cfgs: Vec<StepConfig<T>>,
-    panel: Option<usize>,
+    pub(super) panel: Option<usize>,
     pub(super) weights: Tensors<T>,
-    /// `[d_in, d_hid]`.
+    /// `[d_in, d_hid]`: with tied weights the encoder's.
     pub(super) w_dec_t: Matrix<T>,
     pub(super) moments: Moments<T>,
     pub(super) steps: Vec<u64>,
@@ -59,7 +60,14 @@ pub struct BatchedStep<T: Real = f32> {
     /// `[max_batch, d_in]`.
     pub(super) delta_out: Matrix<T>,
     /// `[max_batch, d_hid]`.
-    delta_hid: Matrix<T>,
+    pub(super) delta_hid: Matrix<T>,
+    /// `[max_batch, d_hid]` each, where there is dropout: what `h` is multiplied by, and what comes of it.
+    pub(super) dropped: Option<[Matrix<T>; 2]>,
+    /// Whether the last pass had dropout.
+    pub(super) drops: bool,
+    /// k and θ of each model's selection.
+    pub(super) ks: Vec<usize>,
+    pub(super) thresholds: Vec<T>,
     /// `[d_hid]` a model: the last batch's mean activations.
     pub(super) mean: Vec<T>,
     /// `[d_hid]` a model: the ρ̂ of the last pass.
@@ -67,16 +75,18 @@ pub struct BatchedStep<T: Real = f32> {
     /// `[d_hid]` a model: the KL penalties' gradients; 0 for models without one.
     pub(super) row_term: Vec<T>,
     /// The L1 penalties' gradients; 0 for models without one.
-    l1: Vec<T>,
-    b_enc_grad: Vec<T>,
+    pub(super) l1: Vec<T>,
+    pub(super) b_enc_grad: Vec<T>,
     pub(super) b_dec_grad: Vec<T>,
+    /// The biases' gradients from corrupted copies of samples: `b_enc`, `b_dec`.
+    pub(super) paired_grads: [Vec<T>; 2],
     pub(super) loss_sums: Vec<f64>,
     /// Sums of squares of one matrix a model.
     pub(super) squares: Vec<f64>,
     hypers: Hypers<T>,
     /// Where gradients are stored, if they are: `w_enc`, `w_dec`.
-    stored: Option<[Matrix<T>; 2]>,
-    norms: Vec<f64>,
+    pub(super) stored: Option<[Matrix<T>; 2]>,
+    pub(super) norms: Vec<f64>,
     report_norm: bool,
     /// Whether reports hold the weight decay's term, which takes a pass over the weights. On at first. The updates do
     /// not depend on it.
@@ -119,8 +129,8 @@ impl<T: Real> BatchedStep<T> {
         let weights = tensors()?;
         // Behind the matrices, which have found that these fit in memory.
         let row = |width: usize| vec![T::ZERO; models * width];
-        let idle = Hyper { rule: cfgs[0].rule, lr: T::ZERO, decay: T::ZERO, step: 0, clip: None };
-        let stores = cfgs.iter().any(|cfg| cfg.clip_norm.is_some());
+        let idle = Hyper { rule: cfgs[0].rule, lr: T::ZERO, decay: T::ZERO, decoupled: false, step: 0, clip: None };
+        let stores = cfgs.iter().any(StepConfig::stores_gradients);
         Ok(Self {
             cfgs: cfgs.to_vec(),
             panel,
@@ -132,12 +142,20 @@ impl<T: Real> BatchedStep<T> {
             h: zeros(max_batch, d_hid)?,
             delta_out: zeros(max_batch, d_in)?,
             delta_hid: zeros(max_batch, d_hid)?,
+            dropped: match cfgs[0].dropout {
+                Some(_) => Some([zeros(max_batch, d_hid)?, zeros(max_batch, d_hid)?]),
+                None => None,
+            },
+            drops: false,
+            ks: cfgs.iter().map(|cfg| cfg.selection.k()).collect(),
+            thresholds: cfgs.iter().map(|cfg| cfg.selection.threshold()).collect(),
             mean: row(d_hid),
             rho_hat: row(d_hid),
             row_term: row(d_hid),
             l1: row(1),
             b_enc_grad: row(d_hid),
             b_dec_grad: row(d_in),
+            paired_grads: [row(d_hid), row(d_in)],
             loss_sums: vec![0.0; models],
             squares: vec![0.0; models],
             hypers: Hypers { matrices: vec![idle; models], biases: vec![idle; models] },
@@ -148,16 +166,16 @@ impl<T: Real> BatchedStep<T> {
         })
     }
 
-    /// One step of every model on the batch `x [n, d_in]`, which all see, or on one such batch a model: forward, backward,
+    /// One step of every model on the samples `x [n, d_in]`, which all see, or on one such batch a model: forward, backward,
     /// update. `lr` and `reports` have one element a model. The reports are of the weights before the update.
     ///
     /// # Errors
     /// [`Error::Shape`] and [`Error::Scalar`] where `x`, `lr` or `reports` does not fit, and those of the backend. The
     /// weights are then as they were.
-    pub fn train_step(
+    pub fn train_step<'x>(
         &mut self,
         backend: &mut dyn Backend<T>,
-        x: MatRef<'_, T>,
+        x: impl Into<Input<'x, T>>,
         lr: &[T],
         reports: &mut [StepReport],
     ) -> Result {
@@ -167,34 +185,36 @@ impl<T: Real> BatchedStep<T> {
             let expected = "a number that can still be counted up";
             return Err(Error::Scalar { name: "steps taken", found: steps.to_string(), expected });
         }
-        let x = self.fit(x)?;
+        let samples = self.fit(x)?;
         if backend.keeps_threads() {
-            pool::together(|| self.forward_backward_update(backend, x, lr, reports))
+            pool::together(|| self.forward_backward_update(backend, &samples, lr, reports))
         } else {
-            self.forward_backward_update(backend, x, lr, reports)
+            self.forward_backward_update(backend, &samples, lr, reports)
         }
     }
 
     fn forward_backward_update(
         &mut self,
         backend: &mut dyn Backend<T>,
-        x: MatRef<'_, T>,
+        samples: &Samples<'_, T>,
         lr: &[T],
         reports: &mut [StepReport],
     ) -> Result {
-        let n = x.rows();
-        self.forward(backend, x, None, Average::Configured, reports)?;
+        let (n, rows, tied) = (samples.n, samples.rows(), self.cfgs[0].tied);
+        self.forward(backend, samples, None, Average::Configured, reports)?;
         // With the decoder's weights as they were in the forward pass: before their update.
-        self.backward_hidden(backend, n)?;
+        self.backward_hidden(backend, samples)?;
 
-        let stores = self.report_norm || self.cfgs.iter().any(|cfg| cfg.clip_norm.is_some());
+        let norms = self.report_norm || self.cfgs.iter().any(|cfg| cfg.clip_norm.is_some());
+        let stores = norms || tied;
         if stores {
-            self.store_gradients(backend, x)?;
+            self.store_gradients(backend, samples, norms)?;
         }
         for (model, cfg) in self.cfgs.iter().enumerate() {
             let decay = T::from_f64(cfg.decay_rate(n));
             let (step, clip) = (self.steps[model] + 1, cfg.clip(self.norms[model]));
-            let hyper = Hyper { rule: cfg.rule, lr: lr[model], decay, step, clip };
+            let decoupled = cfg.decoupled_decay;
+            let hyper = Hyper { rule: cfg.rule, lr: lr[model], decay, decoupled, step, clip };
             self.hypers.matrices[model] = hyper;
             self.hypers.biases[model] = Hyper { decay: T::ZERO, ..hyper };
             reports[model].gradient_norm = self.report_norm.then_some(self.norms[model]);
@@ -204,13 +224,16 @@ impl<T: Real> BatchedStep<T> {
         match self.stored.as_ref().filter(|_| stores) {
             Some([w_enc, w_dec]) => {
                 backend.update_matrix(w_dec.view(), moments.w_dec(matrices, w, &mut self.w_dec_t))?;
-                backend.update_matrix(w_enc.view(), moments.w_enc(matrices, w))?;
+                if !tied {
+                    backend.update_matrix(w_enc.view(), moments.w_enc(matrices, w))?;
+                }
             }
             None => {
                 let sink = GradSink::Update(moments.w_dec(matrices, w, &mut self.w_dec_t));
-                backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
+                let code = self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept);
+                backend.weight_grad(WeightGrad { a: code.top(rows)?, delta: self.delta_out.top(rows)?, sink })?;
                 let sink = GradSink::Update(moments.w_enc(matrices, w));
-                backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
+                backend.weight_grad(WeightGrad { a: samples.x, delta: self.delta_hid.top(rows)?, sink })?;
             }
         }
 
@@ -238,139 +261,60 @@ impl<T: Real> BatchedStep<T> {
         Ok(())
     }
 
-    /// Stores the gradients of the weights, and their norms over all four tensors.
-    fn store_gradients(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>) -> Result {
-        let (n, models, d_in, d_hid) = (x.rows(), self.models(), self.d_in(), self.d_hid());
-        let Some([w_enc, w_dec]) = &mut self.stored else { return Ok(()) };
-        let sink = GradSink::Store(w_dec.view_mut());
-        backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
-        let sink = GradSink::Store(w_enc.view_mut());
-        backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
-
-        let row = |len: usize| Layout::row_major(1, len).batched(models, len);
-        let [b_enc, b_dec] = [(&self.b_enc_grad, d_hid), (&self.b_dec_grad, d_in)];
-        self.norms.fill(0.0);
-        for tensor in
-            [w_enc.view(), MatRef::new(b_enc.0, row(b_enc.1))?, w_dec.view(), MatRef::new(b_dec.0, row(b_dec.1))?]
-        {
-            backend.sum_of_squares(tensor, &mut self.squares)?;
-            self.norms.iter_mut().zip(&self.squares).for_each(|(norm, squares)| *norm += squares);
-        }
-        self.norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
-        Ok(())
-    }
-
     /// The objective of a batch, and its reconstruction `x_hat [n, d_in]` by each model where asked for. Nothing is updated;
-    /// ρ̂ is the batch's own mean, also where training uses a moving average.
+    /// ρ̂ is the batch's own mean, also where training uses a moving average, and no unit is dropped.
     ///
     /// # Errors
     /// As [`BatchedStep::train_step`].
-    pub fn evaluate(
+    pub fn evaluate<'x>(
         &mut self,
         backend: &mut dyn Backend<T>,
-        x: MatRef<'_, T>,
+        x: impl Into<Input<'x, T>>,
         x_hat: Option<MatMut<'_, T>>,
         reports: &mut [StepReport],
     ) -> Result {
-        let x = self.fit(x)?;
-        self.forward(backend, x, x_hat, Average::Batch, reports)
+        let samples = self.fit(x)?;
+        self.forward(backend, &samples, x_hat, Average::Batch, reports)
     }
 
-    /// What [`BatchedStep::train_step`] would report for `x`, moving averages included. Nothing is updated.
+    /// What [`BatchedStep::train_step`] would report for `x`, moving averages and dropout included. Nothing is updated.
     ///
     /// # Errors
     /// As [`BatchedStep::train_step`].
-    pub fn objective(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>, reports: &mut [StepReport]) -> Result {
-        let x = self.fit(x)?;
-        self.forward(backend, x, None, Average::Configured, reports)
+    pub fn objective<'x>(
+        &mut self,
+        backend: &mut dyn Backend<T>,
+        x: impl Into<Input<'x, T>>,
+        reports: &mut [StepReport],
+    ) -> Result {
+        let samples = self.fit(x)?;
+        self.forward(backend, &samples, None, Average::Configured, reports)
     }
 
-    /// The features of a batch of any size, by each model: `h [n, d_hid] = f(x·w_enc + b_enc)`.
+    /// Goes on with other numbers of a model's selection: k over the epochs, for example.
     ///
     /// # Errors
-    /// [`Error::Shape`], and those of the backend.
-    pub fn encode(&self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>, h: MatMut<'_, T>) -> Result {
-        backend.encode(Encode {
-            x: self.for_each_model(x),
-            w: self.weights.w_enc.view(),
-            bias: &self.weights.b_enc,
-            activation: self.cfgs[0].hidden,
-            h,
-            col_sums: None,
-        })
-    }
-
-    /// The gradient of [`BatchedStep::objective`] for each model, for checks: the weight decay is in it where it is part
-    /// of the objective. Nothing is updated.
-    ///
-    /// # Errors
-    /// As [`BatchedStep::train_step`].
-    pub fn gradients(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>) -> Result<Vec<Parameters<T>>> {
-        let x = self.fit(x)?;
-        let (n, models) = (x.rows(), self.models());
-        self.forward(backend, x, None, Average::Configured, &mut vec![StepReport::default(); models])?;
-        self.backward_hidden(backend, n)?;
-
-        let mut grad = Tensors::zeros(models, self.d_in(), self.d_hid(), self.panel)?;
-        grad.b_enc.copy_from_slice(&self.b_enc_grad);
-        grad.b_dec.copy_from_slice(&self.b_dec_grad);
-        let sink = GradSink::Store(grad.w_dec.view_mut());
-        backend.weight_grad(WeightGrad { a: self.h.top(n)?, delta: self.delta_out.top(n)?, sink })?;
-        let sink = GradSink::Store(grad.w_enc.view_mut());
-        backend.weight_grad(WeightGrad { a: x, delta: self.delta_hid.top(n)?, sink })?;
-
-        let with_decay = |(model, cfg): (usize, &StepConfig<T>)| {
-            let (mut grad, w) = (grad.to_parameters(model), self.weights(model));
-            if cfg.decay_in_loss() {
-                let rate = T::from_f64(cfg.decay_rate(n));
-                for (g, w) in [(&mut grad.w_enc, &w.w_enc), (&mut grad.w_dec, &w.w_dec)] {
-                    g.iter_mut().zip(w).for_each(|(g, &w)| *g = rate.mul_add(w, *g));
-                }
-            }
-            grad
-        };
-        Ok(self.cfgs.iter().enumerate().map(with_decay).collect())
-    }
-
-    /// `delta_hid` and `b_enc_grad`, from what the forward pass left.
-    fn backward_hidden(&mut self, backend: &mut dyn Backend<T>, n: usize) -> Result {
-        let any = |which: fn(&Penalty<T>) -> bool| self.cfgs.iter().any(|cfg| which(&cfg.penalty));
-        let (has_kl, has_l1) = (any(|p| matches!(p, Penalty::Kl { .. })), any(|p| matches!(p, Penalty::L1 { .. })));
-        for (l1, cfg) in self.l1.iter_mut().zip(&self.cfgs) {
-            if let Penalty::L1 { beta } = cfg.penalty {
-                *l1 = T::from_f64(beta.to_f64() / n as f64);
-            }
+    /// [`Error::Scalar`] where a number is outside its range, or the selection of another kind.
+    pub fn set_selection(&mut self, model: usize, selection: Selection<T>) -> Result {
+        self.is_there(model)?;
+        selection.check()?;
+        let own = &mut self.cfgs[model].selection;
+        if !selection.is_like(own) {
+            let expected = "the kind of selection that the step was made for";
+            return Err(Error::Scalar { name: "selection", found: selection.name().to_owned(), expected });
         }
-        backend.hidden_delta(HiddenDelta {
-            delta_out: self.delta_out.top(n)?,
-            w_t: self.w_dec_t.view(),
-            h: self.h.top(n)?,
-            activation: self.cfgs[0].hidden,
-            row_term: has_kl.then_some(&self.row_term),
-            l1: has_l1.then_some(&self.l1),
-            delta_hid: self.delta_hid.top_mut(n)?,
-            bias_grad: Some(&mut self.b_enc_grad),
-        })
+        *own = selection;
+        (self.ks[model], self.thresholds[model]) = (selection.k(), selection.threshold());
+        Ok(())
     }
 
-    /// A batch that fits, one problem a model.
-    fn fit<'x>(&self, x: MatRef<'x, T>) -> Result<MatRef<'x, T>> {
-        let x = self.for_each_model(x);
-        expect("x", "batch", x.batch(), self.models(), "one a model")?;
-        expect("x", "columns", x.cols(), self.d_in(), "d_in")?;
-        let (n, most) = (x.rows(), self.max_batch());
-        if n == 0 {
-            return Err(Error::Scalar { name: "rows of x", found: "0".to_owned(), expected: "at least 1" });
+    /// Whether units are dropped in this pass; fills what is behind that.
+    pub(super) fn drop_units(&mut self, rows: usize, average: Average) {
+        let (cfgs, steps) = (&self.cfgs, &self.steps);
+        self.drops = average == Average::Configured && self.dropped.is_some();
+        if let (true, Some([gate, kept])) = (self.drops, &mut self.dropped) {
+            let idle = Dropout { rate: T::ZERO, seed: 0 };
+            drop_out(&self.h, gate, kept, rows, |model| (cfgs[model].dropout.unwrap_or(idle), steps[model]));
         }
-        if n > most {
-            let because = "at most the step's max_batch";
-            return Err(Error::Shape { operand: "x", dim: "rows", found: n, expected: most, because });
-        }
-        Ok(x)
-    }
-
-    /// A single batch for all models, or one a model as given.
-    fn for_each_model<'x>(&self, x: MatRef<'x, T>) -> MatRef<'x, T> {
-        if x.batch() == 1 { x.shared(self.models()) } else { x }
     }
 }

@@ -4,7 +4,9 @@ use crate::error::Error;
 use crate::ops::{Activation, Clip, Loss, Result, Rule};
 use crate::real::Real;
 
+use super::dropout::Dropout;
 use super::penalty::{Penalty, RhoHat};
+use super::selection::Selection;
 
 /// The objective and the optimiser of a [`Step`](super::Step).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,11 +19,20 @@ pub struct StepConfig<T = f32> {
     pub loss: Loss,
     /// What ℓ and the weight decay are divided by.
     pub convention: Convention,
-    /// λ. Acts on the two weight matrices, not on the biases. For [`Rule::AdamW`] it is the decoupled coefficient and no
-    /// part of the objective.
+    /// λ. Acts on the weight matrices, not on the biases.
     pub weight_decay: T,
+    /// Whether it shrinks the weights by `1 − lr·λ` in each step, and is no part of the objective. For [`Rule::AdamW`] it
+    /// always does.
+    pub decoupled_decay: bool,
+    /// Whether the decoder has the encoder's weights, transposed: one matrix, whose gradient is the sum of both, and which the
+    /// weight decay counts once.
+    pub tied: bool,
     /// What keeps the hidden activations sparse.
     pub penalty: Penalty<T>,
+    /// Which of them stay.
+    pub selection: Selection<T>,
+    /// Which of those that stay the decoder does not get to see in training.
+    pub dropout: Option<Dropout<T>>,
     /// The optimiser.
     pub rule: Rule<T>,
     /// The largest norm of the gradient over all four tensors: a larger one is scaled by `clip_norm/(norm + 1e-6)`, as
@@ -76,7 +87,11 @@ impl<T: Real> StepConfig<T> {
             loss: Loss::Squared,
             convention: Convention::PerSample,
             weight_decay: T::ZERO,
+            decoupled_decay: false,
+            tied: false,
             penalty: Penalty::None,
+            selection: Selection::All,
+            dropout: None,
             rule: Rule::adam(),
             clip_norm: None,
             clip_value: None,
@@ -96,10 +111,15 @@ impl<T: Real> StepConfig<T> {
     /// The factor of w in the gradient of the weight decay, `n` samples a batch, also where it is decoupled.
     pub(super) fn decay_rate(&self, n: usize) -> f64 {
         let lambda = self.weight_decay.to_f64();
-        match (self.rule, self.convention) {
-            (Rule::AdamW { .. }, _) | (_, Convention::PerSample) => lambda,
-            (_, Convention::PerElement) => lambda / n as f64,
+        match self.convention {
+            Convention::PerElement if self.decay_in_loss() => lambda / n as f64,
+            _ => lambda,
         }
+    }
+
+    /// Whether its step needs the gradients of the weights in memory.
+    pub(super) fn stores_gradients(&self) -> bool {
+        self.tied || self.clip_norm.is_some()
     }
 
     /// What becomes of a gradient of this norm; NaN where it is not known, which no `clip_norm` asks about.
@@ -115,7 +135,7 @@ impl<T: Real> StepConfig<T> {
 
     /// Whether the weight decay is a term of the objective.
     pub(super) fn decay_in_loss(&self) -> bool {
-        !matches!(self.rule, Rule::AdamW { .. })
+        !self.decoupled_decay && !matches!(self.rule, Rule::AdamW { .. })
     }
 
     /// Whether it can be in one batch with `first`.
@@ -125,6 +145,13 @@ impl<T: Real> StepConfig<T> {
             ("output activation", self.output == first.output, self.output.name()),
             ("loss", self.loss == first.loss, self.loss.name()),
             ("convention", self.convention == first.convention, self.convention.name()),
+            ("tied", self.tied == first.tied, if self.tied { "true" } else { "false" }),
+            ("selection", self.selection.is_like(&first.selection), self.selection.name()),
+            (
+                "dropout",
+                self.dropout.is_some() == first.dropout.is_some(),
+                if self.dropout.is_some() { "some" } else { "none" },
+            ),
         ] {
             if !same {
                 let expected = "that of the first model: models of one batch share it";
@@ -157,6 +184,10 @@ impl<T: Real> StepConfig<T> {
                     fraction("ema_decay", decay)?;
                 }
             }
+        }
+        self.selection.check()?;
+        if let Some(Dropout { rate, .. }) = self.dropout {
+            fraction("dropout rate", rate)?;
         }
         for (name, clip) in [("clip_norm", self.clip_norm), ("clip_value", self.clip_value)] {
             if let Some(clip) = clip {

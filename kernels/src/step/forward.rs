@@ -1,11 +1,14 @@
 //! The forward pass: hidden activations, penalty, reconstruction, and what a report says of them.
 
+use std::ops::Range;
+
 use crate::backend::Backend;
 use crate::error::expect;
-use crate::ops::{Activation, Decode, Encode, Result};
+use crate::ops::{Activation, Decode, Result};
 use crate::real::Real;
-use crate::view::{MatMut, MatRef};
+use crate::view::MatMut;
 
+use super::input::Samples;
 use super::{BatchedStep, Penalty, StepReport, divergence};
 
 /// What ρ̂ the penalty of a pass sees.
@@ -18,58 +21,83 @@ pub(super) enum Average {
 }
 
 impl<T: Real> BatchedStep<T> {
-    /// Encodes, penalises, decodes: fills `h`, `delta_out`, `row_term`, `b_dec_grad`, the averages and the reports.
+    /// Encodes, selects, penalises, drops, decodes: fills `h`, `delta_out`, `row_term`, `b_dec_grad`, the averages and the reports.
     pub(super) fn forward(
         &mut self,
         backend: &mut dyn Backend<T>,
-        x: MatRef<'_, T>,
-        x_hat: Option<MatMut<'_, T>>,
+        samples: &Samples<'_, T>,
+        mut x_hat: Option<MatMut<'_, T>>,
         average: Average,
         reports: &mut [StepReport],
     ) -> Result {
-        let (n, d_in, models) = (x.rows(), self.d_in(), self.models());
+        let (n, rows, d_in, models) = (samples.n, samples.rows(), self.d_in(), self.models());
         expect("reports", "length", reports.len(), models, "one a model")?;
         if let Some(x_hat) = &x_hat {
             expect("x_hat", "batch", x_hat.batch(), models, "one a model")?;
-            expect("x_hat", "rows", x_hat.rows(), n, "the rows of x")?;
+            expect("x_hat", "rows", x_hat.rows(), n, "the samples of x")?;
             expect("x_hat", "columns", x_hat.cols(), d_in, "d_in")?;
         }
-        // What all models have in common.
-        let cfg = self.cfgs[0];
-        backend.encode(Encode {
-            x,
-            w: self.weights.w_enc.view(),
-            bias: &self.weights.b_enc,
-            activation: cfg.hidden,
-            h: self.h.top_mut(n)?,
-            col_sums: Some(&mut self.mean),
-        })?;
+        for (part, of_samples) in [(0..n, true), (n..rows, false)] {
+            if !part.is_empty() {
+                self.encode_rows(backend, samples.x, part, of_samples)?;
+            }
+        }
         for sum in &mut self.mean {
             *sum = T::from_f64(sum.to_f64() / n as f64);
         }
 
         self.penalise(n, average, reports)?;
+        self.drop_units(rows, average);
 
+        // What all models have in common.
+        let cfg = self.cfgs[0];
         let scale = cfg.loss_scale(n, d_in);
-        backend.decode(Decode {
-            h: self.h.top(n)?,
-            w: self.weights.w_dec.view(),
-            bias: &self.weights.b_dec,
-            activation: cfg.output,
-            target: x,
-            loss: cfg.loss,
-            scale: T::from_f64(scale),
-            delta: self.delta_out.top_mut(n)?,
-            bias_grad: Some(&mut self.b_dec_grad),
-            x_hat,
-            loss_sum: &mut self.loss_sums,
-        })?;
-
+        self.decode_rows(backend, samples, 0..n, scale, x_hat.take())?;
         self.decay(backend, n, reports)?;
         for (report, &loss_sum) in reports.iter_mut().zip(&self.loss_sums) {
             report.reconstruction = scale * loss_sum;
             report.loss = report.reconstruction + report.sparsity + report.weight_decay;
             report.loss_sum = loss_sum;
+        }
+        if rows > n {
+            let scale = samples.gamma * scale;
+            self.decode_rows(backend, samples, n..rows, scale, None)?;
+            for (report, &loss_sum) in reports.iter_mut().zip(&self.loss_sums) {
+                report.denoising = scale * loss_sum;
+                report.loss += report.denoising;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `rows` of `delta_out`, `loss_sums`, and `b_dec_grad`, to which rows behind the samples add.
+    fn decode_rows(
+        &mut self,
+        backend: &mut dyn Backend<T>,
+        samples: &Samples<'_, T>,
+        rows: Range<usize>,
+        scale: f64,
+        x_hat: Option<MatMut<'_, T>>,
+    ) -> Result {
+        let cfg = &self.cfgs[0];
+        let code = self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept);
+        let [_, paired] = &mut self.paired_grads;
+        let is_first = rows.start == 0;
+        backend.decode(Decode {
+            h: code.view().row_range(rows.clone())?,
+            w: self.weights.w_dec.view(),
+            bias: &self.weights.b_dec,
+            activation: cfg.output,
+            target: samples.target,
+            loss: cfg.loss,
+            scale: T::from_f64(scale),
+            delta: self.delta_out.view_mut().row_range(rows)?,
+            bias_grad: Some(if is_first { &mut self.b_dec_grad } else { &mut *paired }),
+            x_hat,
+            loss_sum: &mut self.loss_sums,
+        })?;
+        if !is_first {
+            self.b_dec_grad.iter_mut().zip(paired).for_each(|(sum, part)| *sum += *part);
         }
         Ok(())
     }
@@ -124,7 +152,8 @@ impl<T: Real> BatchedStep<T> {
             return Ok(());
         }
         // Summed in the reports, tensor after tensor.
-        for w in [&self.weights.w_enc, &self.weights.w_dec] {
+        let tied = self.cfgs[0].tied;
+        for w in [(!tied).then_some(&self.weights.w_enc), Some(&self.weights.w_dec)].into_iter().flatten() {
             backend.sum_of_squares(w.view(), &mut self.squares)?;
             for (report, &squares) in reports.iter_mut().zip(&self.squares) {
                 report.weight_decay += squares;

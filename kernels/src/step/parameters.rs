@@ -112,7 +112,7 @@ pub(super) fn matrices<T: Real>(models: usize, rows: usize, cols: usize, panel: 
 }
 
 /// A dense row-major copy.
-fn row_major<T: Real>(view: MatRef<'_, T>) -> Vec<T> {
+pub(super) fn row_major<T: Real>(view: MatRef<'_, T>) -> Vec<T> {
     (0..view.rows()).flat_map(|r| (0..view.cols()).map(move |c| view.at(0, r, c))).collect()
 }
 

@@ -5,7 +5,7 @@ use crate::ops::Result;
 use crate::real::Real;
 use crate::view::{MatMut, MatRef};
 
-use super::{BatchedStep, EvalReport, Parameters, State, StepConfig, StepReport};
+use super::{BatchedStep, EvalReport, Input, Parameters, Selection, State, StepConfig, StepReport};
 
 /// A model, its optimiser and the scratch memory of a step. Everything is allocated by [`Step::new`]; a step allocates
 /// nothing of its own, whatever the size of its batch.
@@ -77,13 +77,18 @@ impl<T: Real> Step<T> {
         self.batch.report_gradient_norm(on)
     }
 
-    /// One step on the batch `x [n, d_in]`: forward, backward, update with learning rate `lr`. The report is of the
+    /// One step on the samples `x [n, d_in]`, or another [`Input`]: forward, backward, update with learning rate `lr`. The report is of the
     /// weights before the update.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) and [`Error::Scalar`](crate::Error::Scalar) where `x` or `lr` does not fit,
     /// and those of the backend. The weights are then as they were.
-    pub fn train_step(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>, lr: T) -> Result<StepReport> {
+    pub fn train_step<'x>(
+        &mut self,
+        backend: &mut dyn Backend<T>,
+        x: impl Into<Input<'x, T>>,
+        lr: T,
+    ) -> Result<StepReport> {
         self.report(|batch, reports| batch.train_step(backend, x, &[lr], reports))
     }
 
@@ -92,10 +97,10 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// As [`Step::train_step`].
-    pub fn evaluate(
+    pub fn evaluate<'x>(
         &mut self,
         backend: &mut dyn Backend<T>,
-        x: MatRef<'_, T>,
+        x: impl Into<Input<'x, T>>,
         x_hat: Option<MatMut<'_, T>>,
     ) -> Result<EvalReport> {
         self.report(|batch, reports| batch.evaluate(backend, x, x_hat, reports))
@@ -105,7 +110,7 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// As [`Step::train_step`].
-    pub fn objective(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>) -> Result<StepReport> {
+    pub fn objective<'x>(&mut self, backend: &mut dyn Backend<T>, x: impl Into<Input<'x, T>>) -> Result<StepReport> {
         self.report(|batch, reports| batch.objective(backend, x, reports))
     }
 
@@ -122,8 +127,34 @@ impl<T: Real> Step<T> {
     ///
     /// # Errors
     /// As [`Step::train_step`].
-    pub fn gradients(&mut self, backend: &mut dyn Backend<T>, x: MatRef<'_, T>) -> Result<Parameters<T>> {
+    pub fn gradients<'x>(&mut self, backend: &mut dyn Backend<T>, x: impl Into<Input<'x, T>>) -> Result<Parameters<T>> {
         Ok(self.batch.gradients(backend, x)?.remove(0))
+    }
+
+    /// What [`Step::objective`] reports, and its gradient, as [`BatchedStep::objective_and_gradients`] has it: for optimisers of
+    /// the caller's. Nothing is updated.
+    ///
+    /// # Errors
+    /// As [`Step::train_step`].
+    pub fn objective_and_gradients<'x>(
+        &mut self,
+        backend: &mut dyn Backend<T>,
+        x: impl Into<Input<'x, T>>,
+    ) -> Result<(StepReport, Parameters<T>)> {
+        let mut gradients = Parameters::default();
+        let report = self.report(|batch, reports| {
+            gradients = batch.objective_and_gradients(backend, x, reports)?.remove(0);
+            Ok(())
+        })?;
+        Ok((report, gradients))
+    }
+
+    /// Goes on with other numbers of the selection: k over the epochs, for example.
+    ///
+    /// # Errors
+    /// [`Error::Scalar`](crate::Error::Scalar) where a number is outside its range, or the selection of another kind.
+    pub fn set_selection(&mut self, selection: Selection<T>) -> Result {
+        self.batch.set_selection(0, selection)
     }
 
     /// Input width.

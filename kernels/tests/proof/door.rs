@@ -8,11 +8,12 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{
-    Activation, Clip, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, UpdateMatrix, UpdateVector,
-    WeightGrad,
+    Activation, Clip, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule, TopK, UpdateMatrix,
+    UpdateVector, WeightGrad,
 };
 use sae_kernels::step::{
-    BatchedStep, Convention, Parameters, Penalty, RhoHat, State, Step, StepConfig, StepReport, divergence,
+    BatchedStep, Convention, Dropout, Input, Parameters, Penalty, RhoHat, Selection, State, Step, StepConfig,
+    StepReport, divergence,
 };
 use sae_kernels::{
     Backend, BackendKind, Error, Fused, Isa, Layout, MatMut, MatRef, Matrix, Naive, Product, Sgemm, Unfused, backend,
@@ -118,7 +119,7 @@ impl Hostile {
     fn hyper(&mut self) -> Hyper {
         let step = self.pick(&[0, 1, 2, 1000, u64::MAX - 1, u64::MAX]);
         let clip = if self.one_in(2) { Some(Clip { scale: self.number(), limit: self.number() }) } else { None };
-        Hyper { rule: self.rule(), lr: self.number(), decay: self.number(), step, clip }
+        Hyper { rule: self.rule(), lr: self.number(), decay: self.number(), decoupled: self.one_in(2), step, clip }
     }
 }
 
@@ -224,13 +225,14 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
     let of_problems = h.near(batch).min(32);
     let out = [batch, m, n];
     let b = h.layout([batch, k, n], panel)?;
-    match h.0.random_range(0..6) {
+    match h.0.random_range(0..7) {
         0 => {
             let a = h.layout(if form == Form::Nn { [batch, m, k] } else { [batch, k, m] }, panel)?;
             let (a, b) = (MatRef::new(ones, a)?, MatRef::new(ones, b)?);
             backend.gemm(Gemm { form, a, b, c: MatMut::new(c, h.layout(out, panel)?)?, accumulate: h.one_in(2) })
         }
         1 => backend.encode(Encode {
+            threshold: h.one_in(3).then_some(&ones[..of_problems]),
             x: MatRef::new(ones, h.layout([batch, m, k], panel)?)?,
             w: MatRef::new(ones, b)?,
             bias: &ones[..vector],
@@ -252,6 +254,8 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
             loss_sum: &mut loss[..of_loss],
         }),
         3 => backend.hidden_delta(HiddenDelta {
+            support: h.one_in(3),
+            gate: if h.one_in(3) { Some(MatRef::new(ones, h.layout(out, panel)?)?) } else { None },
             delta_out: MatRef::new(ones, h.layout([batch, m, k], panel)?)?,
             w_t: MatRef::new(ones, b)?,
             h: MatRef::new(ones, h.layout(out, panel)?)?,
@@ -278,6 +282,11 @@ fn operation(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) ->
             };
             backend.weight_grad(WeightGrad { a, delta, sink })
         }
+        5 => backend.top_k(TopK {
+            k: &vec![h.near(n); of_problems],
+            h: MatMut::new(c, h.layout(out, panel)?)?,
+            col_sums: h.one_in(2).then_some(&mut sums[..of_sums]),
+        }),
         _ => {
             let len = n.saturating_mul(k).min(ROOM);
             let [grad, of_m, of_v] = [0; 3].map(|_| length(h, len));
@@ -374,6 +383,14 @@ fn config(h: &mut Hostile) -> StepConfig {
         weight_decay: h.fraction(),
         penalty: h.pick(&[Penalty::None, Penalty::L1 { beta }, Penalty::Kl { rho, beta, average }]),
         rule: h.rule(),
+        decoupled_decay: h.one_in(3),
+        tied: h.one_in(3),
+        selection: match h.0.random_range(0..4) {
+            0 => Selection::TopK { k: h.size() },
+            1 => Selection::Threshold { threshold: h.fraction() },
+            _ => Selection::All,
+        },
+        dropout: h.one_in(3).then(|| Dropout { rate: h.fraction(), seed: 3 }),
         clip_norm: h.one_in(3).then(|| h.number()),
         clip_value: h.one_in(3).then(|| h.number()),
     }
@@ -397,6 +414,9 @@ fn weights(h: &mut Hostile, d_in: usize, d_hid: usize) -> Parameters {
     for (_, tensor) in weights.tensors_mut() {
         tensor.iter_mut().for_each(|w| *w = h.number());
     }
+    if h.one_in(2) {
+        weights.w_dec = (0..d_hid * d_in).map(|at| weights.w_enc[at % d_in * d_hid + at / d_in]).collect();
+    }
     if h.one_in(8) {
         weights.w_enc.pop();
     }
@@ -411,8 +431,9 @@ fn batched_step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory)
     let cfgs: Vec<_> = (0..models)
         .map(|_| {
             let own = config(h);
-            let StepConfig { hidden, output, loss, convention, .. } = if h.one_in(8) { own } else { first };
-            StepConfig { hidden, output, loss, convention, ..own }
+            let shared = if h.one_in(8) { own } else { first };
+            let StepConfig { hidden, output, loss, convention, tied, selection, dropout, .. } = shared;
+            StepConfig { hidden, output, loss, convention, tied, selection, dropout, ..own }
         })
         .collect();
     let ([d_in, d_hid, most], panel) = sizes(h, backend);
@@ -459,7 +480,12 @@ fn step(h: &mut Hostile, backend: &mut dyn Backend, memory: &mut Memory) -> Resu
     let x = MatRef::new(&memory.ones, h.layout(shape, 4)?)?;
     let before = (step.weights(), step.state());
     let lr = h.fraction();
-    if let Err(error) = step.train_step(backend, x, lr) {
+    let input = match h.0.random_range(0..4) {
+        0 => Input::Corrupted { x, target: MatRef::new(&memory.ones, h.layout(shape, 4)?)? },
+        1 => Input::Paired { both: x, gamma: h.fraction() },
+        _ => Input::Clean(x),
+    };
+    if let Err(error) = step.train_step(backend, input, lr) {
         assert!(same(&step.weights(), &before.0), "the weights have changed in spite of: {error}");
         assert_eq!(step.state().step, before.1.step);
         return Err(error);

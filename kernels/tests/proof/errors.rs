@@ -115,6 +115,7 @@ fn gemm_tn(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Res
 fn encode(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Result<(), Error> {
     let [h, ..] = &mut memory.matrices;
     backend.encode(Encode {
+        threshold: None,
         x: MatRef::new(&memory.ones, layout(sizes.a)).unwrap(),
         w: MatRef::new(&memory.ones, layout(sizes.b)).unwrap(),
         bias: &memory.ones[..sizes.vectors[0]],
@@ -154,6 +155,8 @@ fn decode(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Resu
 fn hidden_delta(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Result<(), Error> {
     let [delta_hid, ..] = &mut memory.matrices;
     backend.hidden_delta(HiddenDelta {
+        support: false,
+        gate: None,
         delta_out: MatRef::new(&memory.ones, layout(sizes.a)).unwrap(),
         w_t: MatRef::new(&memory.ones, layout(sizes.b)).unwrap(),
         h: MatRef::new(&memory.ones, layout(sizes.matrices[1])).unwrap(),
@@ -173,8 +176,14 @@ fn store(backend: &mut dyn Backend, sizes: &Sizes, memory: &mut Memory) -> Resul
     backend.weight_grad(WeightGrad { a, delta, sink })
 }
 
-const ADAM: Hyper =
-    Hyper { rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, lr: 0.1, decay: 0.0, step: 1, clip: None };
+const ADAM: Hyper = Hyper {
+    rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+    lr: 0.1,
+    decay: 0.0,
+    decoupled: false,
+    step: 1,
+    clip: None,
+};
 
 fn update_with(
     backend: &mut dyn Backend,

@@ -131,9 +131,11 @@ fn empty_problems_take_no_time_however_many_they_are() {
             let (bias, activation) = (&[][..], Activation::Sigmoid);
             let target = MatRef::new(&data, many(m, n)).unwrap();
             let (out, sums) = (MatMut::new(&mut h, many(m, n)).unwrap(), Some(&mut [][..]));
-            backend.encode(Encode { x: a, w: b, bias, activation, h: out, col_sums: sums }).unwrap();
+            backend.encode(Encode { threshold: None, x: a, w: b, bias, activation, h: out, col_sums: sums }).unwrap();
             let delta_hid = MatMut::new(&mut delta, many(m, n)).unwrap();
             let hidden = HiddenDelta {
+                support: false,
+                gate: None,
                 delta_out: a,
                 w_t: b,
                 h: target,
@@ -184,7 +186,14 @@ fn empty_rows_take_no_time_however_many_they_are() {
                         let (a, b) = (none(layout), none(square));
                         backend.gemm(Gemm { form: Form::Nn, a, b, c, accumulate: true }).unwrap();
                         let sink = GradSink::Update(UpdateMatrix {
-                            hyper: &[Hyper { rule: Rule::adam(), lr: 0.1, decay: 0.1, step: 1, clip: None }],
+                            hyper: &[Hyper {
+                                rule: Rule::adam(),
+                                lr: 0.1,
+                                decay: 0.1,
+                                decoupled: false,
+                                step: 1,
+                                clip: None,
+                            }],
                             w: MatMut::new(&mut w, layout).unwrap(),
                             w_t: None,
                             m: Some(MatMut::new(&mut m, layout).unwrap()),

@@ -9,7 +9,8 @@
 
 mod table;
 
-use sae_kernels::ops::{Rule, UpdateVector};
+use sae_kernels::ops::{Rule, TopK, UpdateVector};
+use sae_kernels::step::Selection;
 use sae_kernels::{Backend, Error, Fused, Isa, Layout, Matrix, math};
 
 use crate::support::{Case, Data, Op, Places, Storage, run, training};
@@ -40,6 +41,7 @@ fn rows(isa: Isa) -> Vec<(String, u64)> {
     let mut sum = [0.0];
     fused.sum_of_squares(numbers(7, 101, 131).view(), &mut sum).unwrap();
     rows.push(("sum_of_squares".to_owned(), fnv(sum.map(f64::to_bits))));
+    rows.push(("top_k".to_owned(), fnv(largest(&mut fused))));
     for (name, function) in SLICES {
         // Every 60,013th pattern of bits: all exponents, both signs. Which NaN a NaN gives is the processor's choice.
         let x: Vec<f32> = (0..=u32::MAX).step_by(60_013).map(f32::from_bits).collect();
@@ -48,7 +50,10 @@ fn rows(isa: Isa) -> Vec<(String, u64)> {
         rows.push((name.to_owned(), fnv(y.iter().map(|y| if y.is_nan() { u64::MAX } else { u64::from(y.to_bits()) }))));
     }
     for setup in training::setups() {
-        let name = format!("30 steps: {:?}, {:?}, {}", setup.hidden, setup.loss, setup.rule.name());
+        let mut name = format!("30 steps: {:?}, {:?}, {}", setup.hidden, setup.loss, setup.rule.name());
+        if setup.selection != Selection::All || setup.dropout.is_some() {
+            name += &format!(", {}", setup.selection.name());
+        }
         rows.push((name, fnv(training::run(&mut fused, Some(panel), &setup))));
     }
     rows
@@ -74,6 +79,13 @@ fn vector(fused: &mut Fused, rule: Rule) -> Vec<u64> {
     fused.update_vector(UpdateVector { hyper, w, grad, m, v }).unwrap();
     let all = [data.third, data.first_moment, data.second_moment];
     all.iter().flatten().map(|x| u64::from(x.to_bits())).collect()
+}
+
+/// The words of what stays of random rows, and of its sums.
+fn largest(fused: &mut Fused) -> Vec<u64> {
+    let (mut h, mut sums) = (numbers(8, 101, 131), vec![0.0; 131]);
+    fused.top_k(TopK { k: &[17], h: h.view_mut(), col_sums: Some(&mut sums) }).unwrap();
+    h.to_row_major().iter().chain(&sums).map(|x| u64::from(x.to_bits())).collect()
 }
 
 /// A matrix of random numbers.

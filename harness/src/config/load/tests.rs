@@ -40,27 +40,43 @@ d_hid = 196
 hidden = "sigmoid"           # sigmoid | relu | tanh | identity
 output = "sigmoid"           # sigmoid | identity | tanh
 init = "xavier"              # or a path to a .safetensors file
+tied = false                 # whether W_dec is W_enc, transposed
+dropout = 0.0                # of hidden units, in training
 
 [loss]
 convention = "per_sample"    # per_sample | per_element
 reconstruction = "squared"   # squared | bce
 weight_decay = 1e-4          # lambda
+decay = "loss"               # loss | decoupled
 
 [sparsity]
-kind = "kl"
+kind = "kl"                  # none | kl | l1 | topk | threshold
 rho = 0.05
-beta = 3.0
+beta = 3.0                   # kl, l1
 rho_hat = "batch"            # batch | ema
 ema_decay = 0.9
+k = 25                       # topk: activations of a sample that stay
+k_start = 0                  # topk: in the first epoch; 0: k
+anneal_epochs = 0            # topk: over which that falls to k
+alpha = 1.0                  # topk: alpha·k stay when the model is used
+threshold = 0.1              # threshold: larger ones stay
+
+[noise]
+kind = "none"                # none | gaussian | masking | salt_and_pepper
+sigma = 0.3                  # gaussian
+fraction = 0.3               # masking, salt_and_pepper
+gamma = 0.0                  # 0: denoising alone; else J + gamma·D
 
 [optimizer]
-kind = "adam"                # sgd | momentum | nesterov | adagrad | rmsprop | adam | adamw
+kind = "adam"                # sgd | momentum | nesterov | adagrad | rmsprop | adam | adamw | lbfgs
 lr = 1e-3
 beta1 = 0.9
 beta2 = 0.999
 eps = 1e-8
 momentum = 0.9
 alpha = 0.99
+history = 20                 # lbfgs: moves remembered
+tolerance = 1e-5             # lbfgs: the largest element of the gradient at the end
 
 [schedule]
 kind = "constant"            # constant | linear | step | cosine | plateau
@@ -149,8 +165,8 @@ fn unknown_keys_name_their_line_their_section_and_the_nearest_key() {
     let message = error("seed = 1\n\n[model]\nd_hidd = 3\n");
     assert_eq!(
         message,
-        "run.toml:4: model.d_hidd: unknown key `d_hidd`, expected one of the keys of [model]: d_hid, hidden, init, \
-         output (did you mean `model.d_hid`?)"
+        "run.toml:4: model.d_hidd: unknown key `d_hidd`, expected one of the keys of [model]: d_hid, dropout, \
+         hidden, init, output, tied (did you mean `model.d_hid`?)"
     );
     let message = error("sed = 1");
     assert!(message.starts_with("run.toml:1: sed: unknown key `sed`"), "{message}");
@@ -172,7 +188,7 @@ fn unknown_choices_list_them_and_suggest_the_nearest() {
     );
     assert!(error("backend = 'fusd'").contains("did you mean `fused`"));
     assert!(error("[model]\ninit = 'xaveir'").contains("did you mean `xavier`"));
-    assert!(error("[sparsity]\nkind = 'topk'").contains("`topk` is not available yet"));
+    assert!(error("[sparsity]\nkind = 'topkk'").contains("unknown `topkk`"));
 }
 
 #[test]

@@ -20,10 +20,18 @@ fn sentence(run: &Run) -> String {
     let kind = match (config.sparsity.kind.name(), run.rho()) {
         ("none", _) => "An autoencoder without a sparsity term".to_owned(),
         ("kl", Some(rho)) => format!("A sparse autoencoder (KL penalty, ρ = {rho}, β = {})", config.sparsity.beta),
+        ("topk", _) => format!("A k-sparse autoencoder ({} of each sample’s activations stay)", config.sparsity.k),
+        ("threshold", _) => format!("A sparse autoencoder (activations above {} stay)", config.sparsity.threshold),
         (name, _) => format!("A sparse autoencoder ({name} penalty, β = {})", config.sparsity.beta),
     };
+    let weights = if config.model.tied { ", tied weights" } else { "" };
+    let noise = match config.noise.kind.name() {
+        "none" => String::new(),
+        "gaussian" => format!(" with gaussian noise of σ = {}", config.noise.sigma),
+        name => format!(" with {} noise on {} of the values", name.replace('_', "-"), config.noise.fraction),
+    };
     format!(
-        "{kind} with {} {} hidden units and {} outputs, trained on {rows}{} with {} for {} steps ({} epochs).",
+        "{kind} with {} {} hidden units{weights} and {} outputs, trained on {rows}{}{noise} by {} for {} steps ({} epochs).",
         count(run.model.d_hid as u64),
         config.model.hidden,
         config.model.output,

@@ -1,16 +1,17 @@
 //! The gradient of the step is the derivative of its objective: in f64 to a relative 10⁻¹⁰, over random configurations
-//! of shape, activations, loss, penalty and convention, for every parameter.
+//! of shape, activations, loss, penalty and convention, half of them with tied weights, selections, dropout, corrupted inputs
+//! and decoupled decay besides, for every parameter.
 
 mod dual;
 mod objective;
 mod single;
 
-use sae_kernels::step::Step;
+use sae_kernels::step::{Input, Step};
 use sae_kernels::{Layout, MatRef, Naive};
 
 use crate::soak::{Soak, mix};
 use crate::support::share;
-use objective::Example;
+use objective::{Example, Noise};
 
 /// The relative error allowed.
 const RELATIVE: f64 = 1e-10;
@@ -42,17 +43,24 @@ impl Found {
 
 /// The gradients of an example against the derivatives.
 fn check(seed: u64) -> Result<Found, String> {
-    let example = Example::random(seed);
+    let example = if seed.is_multiple_of(2) { Example::random(seed) } else { Example::whole(seed) };
     let Example { d_in, d_hid, n, .. } = example;
     let panel = [None, Some(1), Some(3)][seed as usize % 3];
-    let mut step = Step::new(d_in, d_hid, n, panel, example.cfg).unwrap();
+    let mut step = Step::new(d_in, d_hid, 2 * n, panel, example.cfg).unwrap();
     step.set_weights(&example.weights).unwrap();
     let view = |x| MatRef::new(x, Layout::row_major(n, d_in)).unwrap();
     if let Some(earlier) = &example.earlier {
         step.train_step(&mut Naive, view(earlier), 0.0).unwrap();
     }
-    let loss = step.objective(&mut Naive, view(&example.x)).unwrap().loss;
-    let found = step.gradients(&mut Naive, view(&example.x)).unwrap();
+    let input = match &example.noise {
+        Noise::None => Input::Clean(view(&example.x)),
+        Noise::Corrupted(x) => Input::Corrupted { x: view(x), target: view(&example.x) },
+        Noise::Paired(both, gamma) => {
+            Input::Paired { both: MatRef::row_major(both, 2 * n, d_in).unwrap(), gamma: *gamma }
+        }
+    };
+    let loss = step.objective(&mut Naive, input).unwrap().loss;
+    let found = step.gradients(&mut Naive, input).unwrap();
     let mut all = Found::default();
     for (t, (name, found)) in found.tensors().into_iter().enumerate() {
         for (i, &found) in found.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 /// A row's name and the hash of its results' bits.
 #[rustfmt::skip]
-pub(super) const TABLE: [(&str, u64); 73] = [
+pub(super) const TABLE: [(&str, u64); 77] = [
     ("Store", 0x729f_ba5b_ac82_2298),
     ("Gemm { form: Nn, accumulate: false }", 0xcfb3_0b5a_0ebd_889b),
     ("Gemm { form: Nn, accumulate: true }", 0x659b_c249_489e_effa),
@@ -64,6 +64,7 @@ pub(super) const TABLE: [(&str, u64); 73] = [
     ("UpdateVector { rule: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x1054_13b5_9f63_ba9e),
     ("UpdateVector { rule: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }", 0x9f88_432f_9771_661a),
     ("sum_of_squares", 0xf7e7_aee4_18d6_7159),
+    ("top_k", 0x1f3c_de23_5ce8_9cf6),
     ("exp", 0x23d1_3c3e_6459_0716),
     ("log", 0x1278_23be_f6ec_8b8d),
     ("sigmoid", 0x2750_fe5b_17d9_f248),
@@ -76,4 +77,7 @@ pub(super) const TABLE: [(&str, u64); 73] = [
     ("30 steps: Tanh, Squared, rmsprop", 0x62bc_9c98_4461_6221),
     ("30 steps: Sigmoid, Squared, nesterov", 0x18c0_2534_3367_6f5e),
     ("30 steps: Sigmoid, Squared, adagrad", 0xa71f_3515_4788_e275),
+    ("30 steps: Identity, Squared, adam, top-k", 0xf228_84d3_60ba_26c5),
+    ("30 steps: Tanh, Squared, sgd, threshold", 0x9ec9_775f_2fec_8db2),
+    ("30 steps: Sigmoid, Squared, adam, all", 0x752f_8416_587c_fa71),
 ];

@@ -3,7 +3,7 @@
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sae_kernels::ops::{Form, Rule};
+use sae_kernels::ops::{Activation, Form, Rule};
 use sae_kernels::{BackendKind, Isa, KernelInfo, kernels};
 
 use super::arena::{Edge, Spot, Store};
@@ -15,6 +15,12 @@ use crate::support::{Case, Op, Shared};
 pub(super) enum What {
     /// An operation with a product.
     Product(Op),
+    /// The hidden layer with a threshold.
+    Cut(Activation),
+    /// The hidden layer's error where it is gated, and 0 where the activation is.
+    Gated(Activation),
+    /// The largest elements of each row of `m × n`, up to `k` of them.
+    Largest,
     /// An optimiser's step on a vector of `m·n` elements; with state that the rule does not keep, or without.
     Vector(Rule, bool),
     /// A function of a slice of `m·n` elements, by its place in [`SLICES`].
@@ -65,7 +71,8 @@ pub(super) fn whats() -> Vec<What> {
     let mut all: Vec<_> = Op::all().into_iter().map(What::Product).collect();
     all.extend(Rule::all().into_iter().flat_map(|rule| [true, false].map(|spare| What::Vector(rule, spare))));
     all.extend((0..SLICES.len()).map(What::Slice));
-    all.push(What::Squares);
+    all.extend(Activation::ALL.into_iter().flat_map(|f| [What::Cut(f), What::Gated(f)]));
+    all.extend([What::Squares, What::Largest]);
     all
 }
 
@@ -155,7 +162,7 @@ fn complete(rng: &mut ChaCha8Rng, kernel: &KernelInfo, backend: BackendKind, wha
         What::Product(op) => op,
         _ => Op::Gemm { form: Form::Nn, accumulate: false },
     };
-    let matrix = matches!(what, What::Product(_) | What::Squares);
+    let matrix = !matches!(what, What::Vector(..) | What::Slice(_));
     let batch = if matrix && rng.random_ratio(1, 5) { *[0, 2, 2, 3].choose(rng).unwrap() } else { 1 };
     let shared = match rng.random_range(0..6) {
         0 => Shared::A,

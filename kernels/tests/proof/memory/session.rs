@@ -1,7 +1,7 @@
 //! Calls one after the other in the same arenas, each looked at from all sides.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, UpdateMatrix, UpdateVector, WeightGrad};
+use sae_kernels::ops::{Decode, Encode, Gemm, GradSink, HiddenDelta, TopK, UpdateMatrix, UpdateVector, WeightGrad};
 use sae_kernels::{Backend, BackendKind, Fused, Isa, backend};
 
 use super::arena::{Arena, Operand, canaries};
@@ -223,6 +223,22 @@ impl Session {
                     }
                 }
             }
+            What::Cut(_) | What::Gated(_) => {
+                let [a, b] = case.matrices();
+                hold(A, Read, a, case.a_shape(), batch);
+                hold(B, Read, b, [k, n], batch);
+                hold(VECTOR, Read, 1, [1, batch * n], 1);
+                hold(OUT, Write, batch, [m, n], batch);
+                hold(SUMS, Write, 1, [1, batch * n], 1);
+                if matches!(call.what, What::Gated(_)) {
+                    hold(THIRD, Read, batch, [m, n], batch);
+                    hold(EXTRA, Read, batch, [m, n], batch);
+                }
+            }
+            What::Largest => {
+                hold(OUT, ReadAndWrite, batch, [m, n], batch);
+                hold(SUMS, Write, 1, [1, batch * n], 1);
+            }
             What::Vector(rule, spare) => {
                 hold(A, Read, 1, [1, m * n], 1);
                 hold(OUT, ReadAndWrite, 1, [1, m * n], 1);
@@ -265,6 +281,7 @@ fn perform(
             match op {
                 Op::Gemm { form, accumulate } => backend.gemm(Gemm { form, a, b, c: need(OUT).write(), accumulate }),
                 Op::Encode { activation, .. } => backend.encode(Encode {
+                    threshold: None,
                     x: a,
                     w: b,
                     bias: need(VECTOR).slice(),
@@ -286,6 +303,8 @@ fn perform(
                     loss_sum: need(LOSS).doubles(),
                 }),
                 Op::Hidden { activation, l1, .. } => backend.hidden_delta(HiddenDelta {
+                    support: false,
+                    gate: None,
                     delta_out: a,
                     w_t: b,
                     h: need(THIRD).read(),
@@ -307,6 +326,32 @@ fn perform(
                     backend.weight_grad(WeightGrad { a, delta: b, sink })
                 }
             }
+        }
+        What::Cut(activation) => backend.encode(Encode {
+            threshold: Some(&vec![0.3; need(A).read().batch()]),
+            x: need(A).read(),
+            w: need(B).read(),
+            bias: need(VECTOR).slice(),
+            activation,
+            h: need(OUT).write(),
+            col_sums: sums(),
+        }),
+        What::Gated(activation) => backend.hidden_delta(HiddenDelta {
+            support: true,
+            gate: Some(need(EXTRA).read()),
+            delta_out: need(A).read(),
+            w_t: need(B).read(),
+            h: need(THIRD).read(),
+            activation,
+            row_term: Some(need(VECTOR).slice()),
+            l1: None,
+            delta_hid: need(OUT).write(),
+            bias_grad: sums(),
+        }),
+        What::Largest => {
+            let h = need(OUT).write();
+            let k = vec![call.case.k.max(1); h.batch()];
+            backend.top_k(TopK { k: &k, h, col_sums: sums() })
         }
         What::Vector(rule, _) => backend.update_vector(UpdateVector {
             hyper: &[numbers.hyper(rule)],

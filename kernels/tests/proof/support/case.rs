@@ -180,6 +180,6 @@ impl Data {
             Rule::Adam { beta1, beta2, eps } => Rule::Adam { beta1: t(beta1), beta2: t(beta2), eps: t(eps) },
             Rule::AdamW { beta1, beta2, eps } => Rule::AdamW { beta1: t(beta1), beta2: t(beta2), eps: t(eps) },
         };
-        Hyper { rule, lr: t(self.lr), decay: t(self.decay), step: self.step, clip: None }
+        Hyper { rule, lr: t(self.lr), decay: t(self.decay), decoupled: false, step: self.step, clip: None }
     }
 }

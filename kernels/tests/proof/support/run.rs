@@ -74,6 +74,7 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
         Op::Encode { activation, sums: wanted } => {
             let mut h = Placed::output(shape, place(2));
             let encode = Encode {
+                threshold: None,
                 x: a.view(),
                 w: b.view(),
                 bias: vector.slice(),
@@ -112,6 +113,8 @@ pub(crate) fn run<T: Real>(backend: &mut dyn Backend<T>, case: &Case, data: &Dat
             let h = Placed::input(&data.third, shape, batch, place(2));
             let mut delta = Placed::output(shape, place(3));
             let hidden = HiddenDelta {
+                support: false,
+                gate: None,
                 delta_out: a.view(),
                 w_t: b.view(),
                 h: h.view(),

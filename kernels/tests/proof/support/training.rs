@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sae_kernels::ops::{Activation, Loss, Rule};
-use sae_kernels::step::{Parameters, Penalty, RhoHat, StepConfig};
+use sae_kernels::step::{Dropout, Parameters, Penalty, RhoHat, Selection, StepConfig};
 use sae_kernels::{Backend, MatRef, Step};
 
 const D_IN: usize = 70;
@@ -28,6 +28,21 @@ pub(crate) fn setups() -> Vec<StepConfig> {
         StepConfig { hidden: Activation::Tanh, output: Activation::Tanh, rule: Rule::rmsprop(), ..plain },
         StepConfig { penalty: kl(RhoHat::Batch), rule: Rule::nesterov(), clip_value: Some(0.01), ..plain },
         StepConfig { penalty: kl(RhoHat::Batch), rule: Rule::adagrad(), clip_norm: Some(0.5), ..plain },
+        StepConfig {
+            selection: Selection::TopK { k: 9 },
+            hidden: Activation::Identity,
+            output: Activation::Identity,
+            decoupled_decay: true,
+            ..plain
+        },
+        StepConfig {
+            selection: Selection::Threshold { threshold: 0.4 },
+            dropout: Some(Dropout { rate: 0.3, seed: 11 }),
+            hidden: Activation::Tanh,
+            rule: Rule::Sgd,
+            ..plain
+        },
+        StepConfig { penalty: kl(RhoHat::Batch), dropout: Some(Dropout { rate: 0.5, seed: 12 }), tied: true, ..plain },
     ]
 }
 
@@ -45,7 +60,9 @@ pub(crate) fn start() -> (Parameters, Vec<f32>) {
 pub(crate) fn step(panel: Option<usize>, setup: &StepConfig) -> (Step, Vec<f32>) {
     let (weights, samples) = start();
     let mut step = Step::new(D_IN, D_HID, N, panel, *setup).unwrap();
-    step.set_weights(&weights).unwrap();
+    let tied = |at: usize| weights.w_enc[at % D_IN * D_HID + at / D_IN];
+    let w_dec = if setup.tied { (0..D_HID * D_IN).map(tied).collect() } else { weights.w_dec.clone() };
+    step.set_weights(&Parameters { w_dec, ..weights }).unwrap();
     (step, samples)
 }
 
