@@ -75,11 +75,8 @@ impl Trainer {
         }
         let mut trainer = Self::build(config, set.into(), Some(&checkpoint.weights))?;
         trainer.step.set_state(&checkpoint.optimizer).map_err(|e| {
-            Error::setting(
-                PLACE,
-                e.to_string(),
-                "the optimiser and the moving average of the run: this cannot be forced",
-            )
+            let found = format!("another optimiser or moving average, which cannot be forced: {e}");
+            Error::setting(PLACE, found, "those of the run")
         })?;
         let parameters = trainer.full_batch.as_mut().map(|full| full.remember(&checkpoint.moves, &trainer.step));
         if !checkpoint.moves.is_empty() && parameters != Some(true) {

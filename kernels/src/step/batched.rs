@@ -229,11 +229,16 @@ impl<T: Real> BatchedStep<T> {
                 }
             }
             None => {
-                let sink = GradSink::Update(moments.w_dec(matrices, w, &mut self.w_dec_t));
                 let code = self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept);
-                backend.weight_grad(WeightGrad { a: code.top(rows)?, delta: self.delta_out.top(rows)?, sink })?;
-                let sink = GradSink::Update(moments.w_enc(matrices, w));
-                backend.weight_grad(WeightGrad { a: samples.x, delta: self.delta_hid.top(rows)?, sink })?;
+                // Samples that no target is made of have been in no operation that is particular about panels: they come
+                // first, so that nothing has changed where they are refused.
+                for decoder in [!samples.is_corrupted, samples.is_corrupted] {
+                    let (a, delta, sink) = match decoder {
+                        true => (code.top(rows)?, &self.delta_out, moments.w_dec(matrices, w, &mut self.w_dec_t)),
+                        false => (samples.x, &self.delta_hid, moments.w_enc(matrices, w)),
+                    };
+                    backend.weight_grad(WeightGrad { a, delta: delta.top(rows)?, sink: GradSink::Update(sink) })?;
+                }
             }
         }
 

@@ -45,6 +45,8 @@ pub(super) struct Samples<'x, T> {
     pub(super) target: MatRef<'x, T>,
     /// Samples: the rows that J is of.
     pub(super) n: usize,
+    /// Whether the targets are other samples.
+    pub(super) is_corrupted: bool,
     /// γ; of meaning only where there are rows behind the first `n`.
     pub(super) gamma: f64,
 }
@@ -59,9 +61,12 @@ impl<T> Samples<'_, T> {
 impl<T: Real> BatchedStep<T> {
     /// Checks an input, and gives each model its problem.
     pub(super) fn fit<'x>(&self, input: impl Into<Input<'x, T>>) -> Result<Samples<'x, T>> {
-        let (x, target, gamma) = match input.into() {
-            Input::Clean(x) => (x, None, T::ZERO),
-            Input::Corrupted { x, target } => (x, Some(target), T::ZERO),
+        let input = input.into();
+        let is_corrupted = matches!(input, Input::Corrupted { .. });
+        // And the rows that the target has to have.
+        let (x, target, of_target, gamma) = match input {
+            Input::Clean(x) => (x, x, x.rows(), T::ZERO),
+            Input::Corrupted { x, target } => (x, target, x.rows(), T::ZERO),
             Input::Paired { both, gamma } => {
                 let half = both.rows() / 2;
                 if both.rows() % 2 != 0 {
@@ -75,7 +80,7 @@ impl<T: Real> BatchedStep<T> {
                     });
                 }
                 super::config::not_negative("gamma", gamma)?;
-                (both, Some(both.row_range(0..half)?), gamma)
+                (both, both.row_range(0..half)?, half, gamma)
             }
         };
         let x = self.for_each_model(x);
@@ -89,15 +94,12 @@ impl<T: Real> BatchedStep<T> {
             let because = "at most the step's max_batch";
             return Err(Error::Shape { operand: "x", dim: "rows", found: rows, expected: most, because });
         }
-        let target = target.map_or(x, |target| self.for_each_model(target));
+        let target = self.for_each_model(target);
         let n = target.rows();
-        if n != rows && 2 * n != rows {
-            let because = "the rows of x";
-            return Err(Error::Shape { operand: "target", dim: "rows", found: n, expected: rows, because });
-        }
+        expect("target", "rows", n, of_target, "the rows of x")?;
         expect("target", "batch", target.batch(), self.models(), "one a model")?;
         expect("target", "columns", target.cols(), self.d_in(), "d_in")?;
-        Ok(Samples { x, target, n, gamma: gamma.to_f64() })
+        Ok(Samples { x, target, n, is_corrupted, gamma: gamma.to_f64() })
     }
 
     /// A single batch for all models, or one a model as given.
