@@ -90,8 +90,8 @@ wins over the file. The keys:
               factor, patience, threshold, cooldown
   early_stopping.  patience, min_delta
   train.      batch, epochs, max_steps, shuffle, drop_last, clip_value, clip_norm,
-              gradient_norm_steps, threshold_active, checkpoint_steps, checkpoint_minutes, keep,
-              tensorboard, tensorboard_share
+              gradient_norm_steps, threshold_active, checkpoint_steps,
+              checkpoint_minutes, keep, tensorboard, tensorboard_share
 
 The run directory has to be new or empty; without --out it is runs/NAME-N, NAME
 that of the data, N the first free number. It gets report.html, which tells all
