@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::InfoArgs;
 use super::output;
 use crate::error::Result;
-use crate::model::available_memory;
+use crate::memory;
 
 pub(super) fn run(args: InfoArgs) -> Result {
     let chosen = Isa::detect()?;
@@ -23,7 +23,7 @@ pub(super) fn run(args: InfoArgs) -> Result {
             "os": std::env::consts::OS,
             "threads": threads,
             "round_trip_ns": crate::measure::round_trip_ns(),
-            "memory_available_mib": available_memory().map(|bytes| bytes >> 20),
+            "memory_available_mib": memory::available().map(|bytes| bytes >> 20),
             "caches": { "l1": caches.l1, "l2": caches.l2, "l3": caches.l3 },
             "isa": chosen.name(),
             "isas": Isa::ALL.map(|isa| json!({ "name": isa.name(), "available": isa.is_available() })),
@@ -51,7 +51,7 @@ pub(super) fn run(args: InfoArgs) -> Result {
     let apart = apart.map_or_else(String::new, |ns| format!(", {ns:.0} ns from one to another and back"));
     line("threads", &format!("{threads}{apart}"));
     line("caches", &format!("L1 {}, L2 {}, L3 {}", size(caches.l1), size(caches.l2), size(caches.l3)));
-    if let Some(bytes) = available_memory() {
+    if let Some(bytes) = memory::available() {
         line("memory", &format!("{} MiB available", bytes >> 20));
     }
     let isas = Isa::ALL.map(|isa| match () {

@@ -11,7 +11,6 @@ pub(crate) mod objective;
 mod reconstruct;
 mod trained;
 
-pub use crate::memory::{available as available_memory, require as require_memory};
 pub use batch::Batch;
 pub use constants::{CONSTANTS_FILE, attach_constants};
 pub(crate) use evaluate::copy_rows;

@@ -13,8 +13,9 @@ use super::trainer::{Observer, Trainer};
 use super::{Plan, TrainingSet};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::model::objective::selection_of;
-use crate::model::{Batch, require_memory, step_config};
+use crate::model::{Batch, step_config};
 
 /// Trainers of one shape that see the same batches. Each run computes the bits that it computes alone: its trainer takes
 /// every decision, and only the arithmetic of the steps is done for all of them at once.
@@ -65,7 +66,7 @@ impl Cohort {
         let bytes = configs.iter().map(|config| training_bytes(config, d_in, plan.batch)).fold(0, u128::saturating_add);
         let what = format!("{} models of {d_in} x {d_hid} with batches of {}", configs.len(), plan.batch);
         // Each model once in the batched step, and once in its trainer.
-        require_memory("sweep.together", &what, bytes.saturating_mul(2))?;
+        memory::require("sweep.together", &what, bytes.saturating_mul(2))?;
         let trainer = |config| Ok(Member { trainer: Trainer::with_set(config, Arc::clone(&set))?, error: None });
         let members = configs.into_iter().map(trainer).collect::<Result<Vec<_>>>()?;
         let backend = backend(first.backend)?;

@@ -16,10 +16,10 @@ use crate::config::{Config, Init, OptimizerKind, TrainConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::measure::{Laps, Phase, Timed};
+use crate::memory;
 use crate::model::file::ModelFile;
 use crate::model::{
-    Batch, Evaluation, Seen, evaluate, evaluate_pieces, initial_weights, objective, reconstruct, require_memory,
-    step_config, tie,
+    Batch, Evaluation, Seen, evaluate, evaluate_pieces, initial_weights, objective, reconstruct, step_config, tie,
 };
 
 /// Trains one model on one set.
@@ -175,7 +175,7 @@ impl Trainer {
         let (d_in, d_hid) = (set.train.cols, config.model.d_hid);
         let cfg = step_config(&config);
         let what = format!("a model of {d_in} x {d_hid} with batches of {}", plan.batch);
-        require_memory("model.d_hid", &what, training_bytes(&config, d_in, plan.batch))?;
+        memory::require("model.d_hid", &what, training_bytes(&config, d_in, plan.batch))?;
         let backend = Timed::new(backend(config.backend)?);
         let mut step = Step::new(d_in, d_hid, most_rows(&config, plan.batch), backend.panel(), cfg)?;
         match weights {
