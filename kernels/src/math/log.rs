@@ -1,4 +1,4 @@
-//! The natural logarithm, and the part of it that `log1p` and `softplus` share.
+//! The natural logarithm, and the part of it that `log1p` shares.
 
 use super::{LN2_HI, LN2_LO, polynomial};
 use crate::simd::Simd;

@@ -23,6 +23,6 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     let divisor = s.sub(s.add(one, power), w);
     let lost = s.sub(s.add(s.sub(one, divisor), power), w);
     let reciprocal = s.div(one, divisor);
-    let error = s.neg_mul_add(lost, reciprocal, s.neg_mul_add(divisor, reciprocal, one));
+    let error = s.neg_mul_add(lost, reciprocal, s.residual(divisor, reciprocal));
     s.scale(s.mul_add(error, reciprocal, reciprocal), n)
 }

@@ -134,6 +134,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `c − a·b`, rounded once.
     fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `1 − a·b` of a product near 1, rounded once on every instruction set: what a division has left.
+    #[inline(always)]
+    fn residual(self, a: Self::F, b: Self::F) -> Self::F {
+        self.neg_mul_add(a, b, self.splat(1.0))
+    }
     /// `a` where `a < b`, else `b`.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` where `a > b`, else `b`.

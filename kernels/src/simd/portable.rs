@@ -100,6 +100,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn residual(self, a: f32x4, b: f32x4) -> f32x4 {
+        if Self::FUSED {
+            return self.neg_mul_add(a, b, self.splat(1.0));
+        }
+        // A product of two f32 has at most 48 bits, which f64 holds; near 1 the difference is exact, too.
+        let (a, b) = (a.to_array(), b.to_array());
+        f32x4::new(std::array::from_fn(|i| (1.0 - f64::from(a[i]) * f64::from(b[i])) as f32))
+    }
+
+    #[inline(always)]
     fn min(self, a: f32x4, b: f32x4) -> f32x4 {
         a.simd_lt(b).select(a, b)
     }

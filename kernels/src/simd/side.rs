@@ -109,6 +109,7 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
         fn sqrt(a: F) -> F
         fn mul_add(a: F, b: F, c: F) -> F
         fn neg_mul_add(a: F, b: F, c: F) -> F
+        fn residual(a: F, b: F) -> F
         fn min(a: F, b: F) -> F
         fn max(a: F, b: F) -> F
         fn abs(a: F) -> F

@@ -152,6 +152,9 @@ methods! {
     sqrt_is_scalar_sqrt false: |s, a, b, c| s.sqrt(a), a.sqrt();
     mul_add_rounds_once true: |s, a, b, c| s.mul_add(a, b, c), a.mul_add(b, c);
     neg_mul_add_rounds_once true: |s, a, b, c| s.neg_mul_add(a, b, c), (-a).mul_add(b, c);
+    residual_rounds_once_where_the_product_is_near_1 false: |s, a, b, c| s.residual(s.splat(3.0), s.splat(1.0 / 3.0)),
+        (-3.0f32).mul_add(1.0 / 3.0, 1.0);
+    residual_of_a_reciprocal_is_not_lost false: |s, a, b, c| s.residual(a, s.div(s.splat(1.0), a)), (-a).mul_add(1.0 / a, 1.0);
     min_returns_the_second_unless_the_first_is_smaller false: |s, a, b, c| s.min(a, b), if a < b { a } else { b };
     max_returns_the_second_unless_the_first_is_larger false: |s, a, b, c| s.max(a, b), if a > b { a } else { b };
     abs_clears_the_sign_bit false: |s, a, b, c| s.abs(a), a.abs();

@@ -17,7 +17,7 @@ pub(crate) struct Sweep {
     pub(crate) worst: Vec<(Isa, Worst)>,
     /// The first input whose result differs between two fused instruction sets.
     pub(crate) different: Option<u32>,
-    /// The first input (of two of one sign, next to each other in the sweep) where the function falls on a fused one.
+    /// The first input (of two of one sign, next to each other in the sweep) where the function falls on any.
     pub(crate) turn: Option<u32>,
 }
 
@@ -42,15 +42,15 @@ impl Sweep {
             let worst =
                 bits.iter().zip(&y).zip(&exact).map(|((&input, &y), &exact)| Worst { input, error: error(y, exact) });
             found.worst.push((isa, worst.fold(Worst::NONE, Worst::worse)));
-            if !fused(isa) {
-                continue;
-            }
             // Ascending bits are ascending numbers without the sign, descending ones with it.
             let falls = |i: &usize| {
                 let (a, b) = if x[*i].is_sign_negative() { (y[i + 1], y[*i]) } else { (y[*i], y[i + 1]) };
                 x[*i].is_sign_negative() == x[i + 1].is_sign_negative() && a > b
             };
             found.turn = first(found.turn, (0..x.len().saturating_sub(1)).find(falls).map(|i| bits[i]));
+            if !fused(isa) {
+                continue;
+            }
             let differs = |r: &Vec<f32>| (0..x.len()).find(|&i| !same(r[i], y[i])).map(|i| bits[i]);
             found.different = first(found.different, reference.as_ref().and_then(differs));
             reference.get_or_insert(y);
