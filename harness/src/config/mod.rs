@@ -22,6 +22,7 @@ pub use kinds::{
     ScheduleKind, SparsityKind,
 };
 
+use crate::data::Noise;
 use crate::error::{Error, Result};
 use crate::preprocess::{self, PatchOptions, Preprocess};
 
@@ -379,6 +380,17 @@ impl Default for NoiseConfig {
 }
 
 impl NoiseConfig {
+    /// The noise, where there is one.
+    pub fn noise(&self) -> Option<Noise> {
+        let (sigma, share) = (self.sigma, self.fraction);
+        match self.kind {
+            NoiseKind::None => None,
+            NoiseKind::Gaussian => Some(Noise::Gaussian { sigma }),
+            NoiseKind::Masking => Some(Noise::Masking { share }),
+            NoiseKind::SaltAndPepper => Some(Noise::SaltAndPepper { share }),
+        }
+    }
+
     /// Whether the clean samples are part of the objective.
     pub fn is_paired(&self) -> bool {
         self.kind != NoiseKind::None && self.gamma > 0.0

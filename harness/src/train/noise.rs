@@ -5,7 +5,7 @@ use sae_kernels::MatRef;
 use sae_kernels::step::Input;
 
 use super::Position;
-use crate::config::{NoiseConfig, NoiseKind};
+use crate::config::NoiseConfig;
 use crate::data::{Dataset, Noise, Stream, rng_at};
 use crate::error::Result;
 use crate::model::{Batch, copy_rows};
@@ -36,13 +36,7 @@ impl Denoising {
         most: usize,
         panel: Option<usize>,
     ) -> Result<Option<Self>> {
-        let (sigma, share) = (config.sigma, config.fraction);
-        let noise = match config.kind {
-            NoiseKind::None => return Ok(None),
-            NoiseKind::Gaussian => Noise::Gaussian { sigma },
-            NoiseKind::Masking => Noise::Masking { share },
-            NoiseKind::SaltAndPepper => Noise::SaltAndPepper { share },
-        };
+        let Some(noise) = config.noise() else { return Ok(None) };
         let gamma = config.is_paired().then_some(config.gamma as f32);
         let rows = if config.is_paired() { 2 * most } else { most };
         let batch = Batch::new(rows, set.cols, panel)?;
@@ -96,7 +90,7 @@ mod tests {
     #[test]
     fn a_sample_is_corrupted_alike_in_whatever_batch_it_is_and_otherwise_in_another_epoch() {
         let set = crate::data::digits().unwrap();
-        let config = NoiseConfig { kind: NoiseKind::Gaussian, ..NoiseConfig::default() };
+        let config = NoiseConfig { kind: crate::config::NoiseKind::Gaussian, ..NoiseConfig::default() };
         let corrupted = |rows: &[u64], epoch| {
             let mut denoising = Denoising::new(&config, 7, &set, rows.len(), None).unwrap().unwrap();
             let clean: Vec<f32> = rows.iter().flat_map(|&row| set.row(row as usize).to_vec()).collect();

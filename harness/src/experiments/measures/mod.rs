@@ -1,9 +1,11 @@
 //! The code of each measure.
 
 mod anomaly;
+mod denoising;
 mod dictionary;
 mod features;
 mod filters;
+mod k_sparse;
 mod linear;
 mod pruned;
 mod self_taught;
@@ -28,9 +30,11 @@ pub(super) type Measure = fn(&Context<'_>) -> Result<Measured>;
 /// Every measure, by name.
 pub(super) const ALL: &[(&str, Measure)] = &[
     ("anomaly", anomaly::run),
+    ("denoising", denoising::run),
     ("dictionary", dictionary::run),
     ("features", features::run),
     ("filters", filters::run),
+    ("k_sparse", k_sparse::run),
     ("linear", linear::run),
     ("prune", pruned::run),
     ("self_taught", self_taught::run),

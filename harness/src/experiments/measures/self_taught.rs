@@ -3,8 +3,8 @@
 use super::{Context, Measured, digits_only, encode, labels};
 use crate::data::{Dataset, Part, load_folder};
 use crate::error::Result;
+use crate::eval::probe::{SoftmaxOptions, SoftmaxProbe};
 use crate::model::Model;
-use crate::stack::{Stack, classifier};
 use crate::train::{Silent, Trainer, TrainingSet};
 
 pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
@@ -17,9 +17,10 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     let mut labelled = digits_only(&all, |digit| digit < 5)?;
     model.prepare(&mut labelled)?;
     let (half, rest) = halves(&labelled);
+    let options = SoftmaxOptions { l2: vec![context.number("l2")?], scaled: false, ..SoftmaxOptions::default() };
     let accuracy = |train: &[f32], test: &[f32]| -> Result<f64> {
-        let head = classifier(&config, train, labels(&half)?, |_, _| Ok(()))?;
-        Ok(Stack::of_head(head).judge(config.backend, test, labels(&rest)?)?.accuracy)
+        let probe = SoftmaxProbe::fit(train, train.len() / half.rows, labels(&half)?, &options)?;
+        Ok(probe.score(test, labels(&rest)?)?.accuracy)
     };
     let raw = accuracy(&half.data, &rest.data)?;
     let (train, test) = (encode(&mut model, &half.data)?, encode(&mut model, &rest.data)?);
