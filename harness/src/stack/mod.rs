@@ -18,7 +18,7 @@ use crate::preprocess::Fitted;
 
 pub use file::{STACK_CONFIG_FILE, STACK_WEIGHTS_FILE};
 pub use network::{Dense, Network, NetworkOptions};
-pub use train::{Greedy, Stage, Trained, classifier, train};
+pub use train::{Greedy, Stage, Trained, train};
 
 /// Samples taken at a time.
 const BATCH: usize = 1024;
@@ -88,11 +88,6 @@ impl Stack {
     /// Those of the backend and of `each`.
     pub fn encode(&self, kind: BackendKind, data: &[f32], each: impl FnMut(&[f32]) -> Result) -> Result {
         run(&self.layers, kind, data, each)
-    }
-
-    /// A classifier alone, on inputs as they are.
-    pub fn of_head(head: Head) -> Self {
-        Self { layers: Vec::new(), head: Some(head), preprocessing: Fitted::None {}, image: None }
     }
 
     /// Classifies prepared data, and compares with `labels`.

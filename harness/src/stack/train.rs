@@ -131,12 +131,7 @@ pub fn train(
 ///
 /// # Errors
 /// [`Error::Failed`] where `data` are not a row for each label or the cross-entropy becomes infinite; those of the backend.
-pub fn classifier(
-    config: &Config,
-    data: &[f32],
-    labels: &[i64],
-    tell: impl FnMut(usize, f64) -> Result,
-) -> Result<Head> {
+fn classifier(config: &Config, data: &[f32], labels: &[i64], tell: impl FnMut(usize, f64) -> Result) -> Result<Head> {
     if labels.is_empty() || data.is_empty() || !data.len().is_multiple_of(labels.len()) {
         let found = format!("{} values for {} labels", data.len(), labels.len());
         return Err(Error::Failed(format!("classifier: {found}, expected a row for each label, at least one")));
