@@ -129,7 +129,7 @@ fn run(args: Args) -> Result<()> {
             let named: Vec<&str> = Part::value_variants().iter().map(|part| part.name()).collect();
             // Parts in their order, and the races of this one.
             let place = |row: &Row| {
-                let race = if row.part == part.name() { races.iter().position(|race| race.has(row)) } else { None };
+                let race = if row.part == part.name() { races.iter().position(|race| row.is_of(race)) } else { None };
                 (named.iter().position(|name| *name == row.part), race)
             };
             for (index, race) in races.iter().enumerate() {

@@ -7,7 +7,6 @@ use sae_kernels::BackendKind;
 
 use crate::contender::Contender;
 use crate::frameworks::Framework;
-use crate::record::Row;
 
 /// A part of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,12 +56,6 @@ pub(crate) struct Race {
 impl Race {
     pub(crate) fn shape(&self) -> [usize; 3] {
         [self.sizes.batch, self.sizes.d_in, self.sizes.d_hid]
-    }
-
-    /// Whether a row of its part is one of its own.
-    pub(crate) fn has(&self, row: &Row) -> bool {
-        let mine = |c: &Contender| c.threads(self.threads) == row.threads && c.name() == row.contender;
-        row.shape() == self.shape() && (row.threads == self.threads || self.contenders.iter().any(mine))
     }
 
     /// Whether there is memory for all of it, counted generously: everybody with operands of his own, and the weights once
@@ -263,6 +256,7 @@ fn odd() -> Vec<[usize; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Row;
 
     #[test]
     fn odd_shapes_are_what_the_target_names() {
@@ -299,7 +293,7 @@ mod tests {
         for (index, race) in races.iter().enumerate() {
             for contender in &race.contenders {
                 let row = Row::new(Part::Growth, race, contender, "avx512", 7, &timing, "commit");
-                assert_eq!(races.iter().position(|race| race.has(&row)), Some(index), "{row:?}");
+                assert_eq!(races.iter().position(|race| row.is_of(race)), Some(index), "{row:?}");
             }
         }
     }

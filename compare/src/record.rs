@@ -49,6 +49,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether it is one of the race's, both being of one part.
+    pub(crate) fn is_of(&self, race: &Race) -> bool {
+        let mine = |c: &Contender| c.threads(race.threads) == self.threads && c.name() == self.contender;
+        self.shape() == race.shape() && (self.threads == race.threads || race.contenders.iter().any(mine))
+    }
+
     pub(crate) fn new(
         part: Part,
         race: &Race,
