@@ -55,12 +55,23 @@ fn a_streamed_run_takes_no_more_memory_for_data_than_it_may() {
     const SCRATCH: usize = 4 << 20;
     let folder = tempfile::tempdir().unwrap();
     write_shards(folder.path());
+    // The library that multiplies in f64 reserves memory for each thread it multiplies on, by the size of the third-level
+    // cache, and touches what it packs into. The thread that reads ahead is a new one in every run.
+    let reserved = std::thread::spawn(|| {
+        let text = "[data]\nsource = 'digits'\npreprocess = 'zca'\n[model]\nd_hid = 2";
+        let config = Config::parse(text, "test", &[]).unwrap();
+        let before = MEMORY.current_usage();
+        MEMORY.reset_peak_usage();
+        Trainer::new(config).unwrap();
+        MEMORY.peak_usage() - before
+    });
+    let reserved = reserved.join().unwrap();
     // The thread pool and what else a first run sets up is there before anything is counted.
     peak(folder.path(), 8, "zca");
     let cases = [(4, "range"), (8, "range"), (24, "range"), (8, "zscore"), (8, "zca"), (24, "zca")];
     for (mib, preprocess) in cases {
         let found = peak(folder.path(), mib, preprocess);
-        let beside = if preprocess == "zca" { BESIDE + SCRATCH } else { BESIDE };
+        let beside = if preprocess == "zca" { BESIDE + SCRATCH + reserved } else { BESIDE };
         assert!(found <= (mib << 20) + beside, "{preprocess}, {mib} MiB: {found} bytes");
         // And makes use of it.
         assert!(found > (mib << 20) / 2, "{preprocess}, {mib} MiB: {found} bytes");

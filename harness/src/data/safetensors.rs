@@ -57,7 +57,8 @@ fn open(source: &mut Source) -> Result<(u64, Metadata)> {
     let mut head = [0; LENGTH_BYTES as usize];
     let reader = source.start()?;
     if element::fill(reader, &mut head).map_err(|e| element::unreadable(&file, &e))? < head.len() {
-        return Err(wrong(format!("it has {len} bytes"), "a safetensors file, of at least 8"));
+        let found = if len == 0 { "the file is empty".to_owned() } else { format!("it has {len} bytes") };
+        return Err(wrong(found, "a safetensors file, of at least 8"));
     }
     let room = len - LENGTH_BYTES;
     let length = check_header_length(u64::from_le_bytes(head), room)

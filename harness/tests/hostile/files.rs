@@ -319,7 +319,7 @@ fn tensors() -> Vec<File> {
             },
             "of a, b",
         ),
-        file("safetensors", "empty.safetensors", b"", "it has 0 bytes"),
+        file("safetensors", "empty.safetensors", b"", "the file is empty"),
     ]
 }
 
