@@ -1,13 +1,10 @@
 //! Settings that are one of a few names.
 
 /// Declares an enum whose variants have names in configs, with its [`FromStr`](std::str::FromStr), display and serde.
-///
-/// Names after `later` are known and refused as not available yet.
 macro_rules! choices {
     (
         $(#[$meta:meta])*
         pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }
-        $(later $($later:literal),+)?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,19 +26,19 @@ macro_rules! choices {
             }
         }
 
-        $crate::config::choice::named!($name, [$($text),+], [$($($later),+)?]);
+        $crate::config::choice::named!($name, [$($text),+]);
     };
 }
 
 /// Parsing and serde for a type with `ALL` and `name()`.
 macro_rules! named {
-    ($name:ident, [$($text:literal),+], [$($later:literal),*]) => {
+    ($name:ident, [$($text:literal),+]) => {
         impl std::str::FromStr for $name {
             type Err = $crate::config::choice::Unknown;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|choice| choice.name() == text).ok_or_else(|| {
-                    $crate::config::choice::Unknown::new(text, &[$($text),+], &[$($later),*])
+                    $crate::config::choice::Unknown::new(text, &[$($text),+])
                 })
             }
         }
@@ -75,15 +72,10 @@ pub struct Unknown {
 }
 
 impl Unknown {
-    pub(crate) fn new(found: &str, names: &[&'static str], later: &[&'static str]) -> Self {
-        let later = later.contains(&found);
-        let suggestion = nearest(found, names.iter().copied()).filter(|_| !later);
+    pub(crate) fn new(found: &str, names: &[&'static str]) -> Self {
+        let suggestion = nearest(found, names.iter().copied());
         Self {
-            found: if later {
-                format!("`{found}` is not available yet")
-            } else {
-                format!("unknown `{}`", excerpt(found))
-            },
+            found: format!("unknown `{}`", excerpt(found)),
             expected: names.join(", "),
             suggestion: suggestion.map_or(String::new(), |name| format!(" (did you mean `{name}`?)")),
         }

@@ -145,7 +145,7 @@ choices! {
     }
 }
 
-named!(Preprocess, ["none", "range", "minmax", "zscore", "pca", "zca", "patches"], []);
+named!(Preprocess, ["none", "range", "minmax", "zscore", "pca", "zca", "patches"]);
 
 impl From<HiddenActivation> for Activation {
     fn from(activation: HiddenActivation) -> Self {
@@ -188,7 +188,7 @@ pub(super) mod backend {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BackendKind, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let names = BackendKind::ALL.map(BackendKind::name);
-        text.parse().map_err(|_| serde::de::Error::custom(Unknown::new(&text, &names, &[])))
+        text.parse().map_err(|_| serde::de::Error::custom(Unknown::new(&text, &names)))
     }
 }
 
@@ -218,7 +218,7 @@ impl FromStr for Init {
         match text {
             "xavier" => Ok(Self::Xavier),
             _ if text.ends_with(".safetensors") => Ok(Self::File(text.into())),
-            _ => Err(format!("{}, or a path to a .safetensors file", Unknown::new(text, &["xavier"], &[]))),
+            _ => Err(format!("{}, or a path to a .safetensors file", Unknown::new(text, &["xavier"]))),
         }
     }
 }

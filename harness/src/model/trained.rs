@@ -132,6 +132,32 @@ impl Model {
         reconstruct(&mut self.step, &mut *self.backend, &mut self.batch, data, each)
     }
 
+    /// What the model makes of prepared data, all of it `[n, d_in]`.
+    ///
+    /// # Errors
+    /// As [`reconstruct`].
+    pub fn reconstructions(&mut self, data: &[f32]) -> Result<Vec<f32>> {
+        let mut x_hat = Vec::with_capacity(data.len());
+        self.reconstruct(data, |seen| {
+            x_hat.extend_from_slice(seen.x_hat);
+            Ok(())
+        })?;
+        Ok(x_hat)
+    }
+
+    /// The features of prepared data, all of them `[n, d_hid]`.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn features(&mut self, data: &[f32]) -> Result<Vec<f32>> {
+        let mut features = Vec::with_capacity(data.len() / self.d_in() * self.d_hid());
+        self.encode(data, |h| {
+            features.extend_from_slice(h);
+            Ok(())
+        })?;
+        Ok(features)
+    }
+
     /// The features of prepared data, batch by batch: `each` gets `h [n, d_hid]`, row-major.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ impl Search {
                 Err(Error::setting(format!("{place}: sweep.runs"), found, format!("a number from 1 to {MOST}")))
             }
             _ => {
-                let unknown = Unknown::new(name, &Self::NAMES, &[]).to_string();
+                let unknown = Unknown::new(name, &Self::NAMES).to_string();
                 Err(Error::setting(format!("{place}: sweep.search"), unknown, "grid or random"))
             }
         }

@@ -6,7 +6,6 @@ mod common;
 mod errors;
 mod eval;
 mod found;
-mod learning;
 mod models;
 mod report;
 mod sweep;

@@ -219,7 +219,7 @@ impl Backend for Fused {
                 self.fits_update(&update)?;
                 let by = fill(std::mem::take(&mut self.by), update.hyper);
                 let group = group(self.tier, Form::Tn, dims);
-                let tile = update_tile(&mut update, &by, dims, group, Some(self.tier.panel));
+                let tile = update_tile(&mut update, &by, dims, group, self.tier.panel);
                 on_isa(self.tier.isa, tile, |epilogue| {
                     // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
                     unsafe { self.product(Form::Tn, dims, a, b, None, epilogue) }
@@ -236,7 +236,7 @@ impl Backend for Fused {
         self.fits_update(&update)?;
         let by = fill(std::mem::take(&mut self.by), update.hyper);
         let (z, panel) = (self.read(grad), self.tier.panel);
-        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, panel, Some(panel)), |epilogue| {
+        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, panel, panel), |epilogue| {
             // SAFETY: the door has checked every shape and panel; outputs are borrowed mutably.
             unsafe { pass(dims, z, [panel, panel], epilogue) }
         });
@@ -264,17 +264,17 @@ pub(super) fn fill(mut by: Vec<Coefficients<f32>>, hypers: &[Hyper]) -> Vec<Coef
     by
 }
 
-/// The epilogue of an update whose operands passed the door; of a product whose panels are `panel` wide, where there is one.
+/// The epilogue of an update whose operands passed the door, on tiles of panels that are `panel` wide.
 pub(super) fn update_tile<'a>(
     update: &mut UpdateMatrix<'_>,
     by: &'a [Coefficients<f32>],
     dims: Dims,
     group: usize,
-    panel: Option<usize>,
+    panel: usize,
 ) -> UpdateTile<'a> {
     let rules = || update.hyper.iter().map(|hyper| hyper.rule);
     let (keeps_m, keeps_v) = (rules().any(|rule| rule.keeps_m()), rules().any(|rule| rule.keeps_v()));
-    let raw = |view: &mut MatMut<'_>| panel.into_iter().fold(Raw::write(view), Raw::padded_to);
+    let raw = |view: &mut MatMut<'_>| Raw::write(view).padded_to(panel);
     UpdateTile {
         by,
         m: dims.m,

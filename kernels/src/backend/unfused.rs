@@ -132,7 +132,7 @@ impl<G: Product> Unfused<G> {
         let state = [&update.m, &update.v].into_iter().flatten().map(MatMut::layout);
         let size = [rows, self.strip(state.chain([update.w.layout()]).chain(of_z))];
         let by = fill(std::mem::take(&mut self.by), update.hyper);
-        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, rows, None), |epilogue| {
+        on_isa(self.tier.isa, update_tile(&mut update, &by, dims, rows, self.tier.panel), |epilogue| {
             // SAFETY: the door has checked every shape; no panel of an operand is cut; outputs are borrowed mutably.
             unsafe { pass(dims, z, size, epilogue) }
         });

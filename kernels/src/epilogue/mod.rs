@@ -16,7 +16,7 @@ pub(crate) use decode::DecodeTile;
 pub(crate) use encode::EncodeTile;
 pub(crate) use hidden::HiddenTile;
 pub(crate) use store::StoreTile;
-pub(crate) use sums::{Partials, Sums, sum_of_squares};
+pub(crate) use sums::{Partials, Sums, column_sums, sum_of_squares};
 pub(crate) use top_k::top_k;
 pub(crate) use update::{UpdateTile, update_slice};
 

@@ -3,6 +3,8 @@
 //! Rows are added one after the other inside a block of [`REDUCE_ROWS`], in f32, each column a chain of its own; the
 //! blocks' sums are added one after the other in f64 and rounded once. Tiles, vector widths and threads do not show.
 
+use std::marker::PhantomData;
+
 use super::{load_n, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
 use crate::isa::Isa;
@@ -96,23 +98,18 @@ const CHAINS: usize = 8;
 /// `Σ w²`, problem after problem into `out`: each column's squares summed as any column of a product.
 pub(crate) fn sum_of_squares(isa: Isa, w: MatRef<'_>, sums: &mut Sums, out: &mut [f64]) {
     let layout = w.layout();
-    let (batch, rows, cols) = (layout.batch(), layout.rows(), layout.cols());
     if layout.is_empty() {
         return out.fill(0.0);
     }
-    let partials = sums.partials(Dims { batch, m: rows, n: cols, k: 0 });
-    let raw = Raw::read(w);
-    let width = if raw.is_row_major() { ROW_MAJOR_STRIP } else { layout.panel() };
-    let (strips, blocks) = (cols.div_ceil(width), rows.div_ceil(REDUCE_ROWS));
-    let slots = if batch * rows * cols < SPLIT_WORK { 1 } else { pool::threads() };
-    pool::for_each(slots, batch * blocks * strips, &|_, unit| {
-        let (rest, strip) = (unit / strips, unit % strips);
-        let (problem, row, col) = (rest / blocks, rest % blocks * REDUCE_ROWS, strip * width);
-        let (rows, cols) = (REDUCE_ROWS.min(rows - row), width.min(cols - col));
-        let (at, stride) = (raw.at(problem, row, col).cast_const(), raw.row_stride());
-        vectorize_on(isa, Squares { at, stride, rows, cols, sums: partials.at(problem, row, col) });
-    });
+    let dims = Dims { batch: layout.batch(), m: layout.rows(), n: layout.cols(), k: 0 };
+    sums.fill::<Squares>(isa, Raw::read(w), dims);
     out.iter_mut().enumerate().for_each(|(problem, out)| *out = sums.total(problem));
+}
+
+/// `Σ_r h[r, c]`, problem after problem into `out`, of a matrix that has rows and columns.
+pub(crate) fn column_sums(isa: Isa, h: Raw, dims: Dims, sums: &mut Sums, out: &mut [f32]) {
+    sums.fill::<Values>(isa, h, dims);
+    sums.columns_into(out);
 }
 
 /// Columns of a row-major matrix that are summed together.
@@ -120,16 +117,58 @@ const ROW_MAJOR_STRIP: usize = 64;
 /// Elements below which the sum stays on the thread it is on.
 const SPLIT_WORK: usize = 1 << 16;
 
-/// One block of rows of some columns: `sums[c] = Σ_r w[r, c]²`.
-struct Squares {
+impl Sums {
+    /// The sums of every block of rows of a matrix in memory.
+    fn fill<Q: Term>(&mut self, isa: Isa, matrix: Raw, dims: Dims) {
+        let Dims { batch, m, n, .. } = dims;
+        let partials = self.partials(dims);
+        let width = if matrix.is_row_major() { ROW_MAJOR_STRIP } else { matrix.run() };
+        let (strips, blocks) = (n.div_ceil(width), m.div_ceil(REDUCE_ROWS));
+        let slots = if batch * m * n < SPLIT_WORK { 1 } else { pool::threads() };
+        pool::for_each(slots, batch * blocks * strips, &|_, unit| {
+            let (rest, strip) = (unit / strips, unit % strips);
+            let (problem, row, col) = (rest / blocks, rest % blocks * REDUCE_ROWS, strip * width);
+            let (rows, cols) = (REDUCE_ROWS.min(m - row), width.min(n - col));
+            let (at, stride) = (matrix.at(problem, row, col).cast_const(), matrix.row_stride());
+            let sums = partials.at(problem, row, col);
+            vectorize_on(isa, Block { at, stride, rows, cols, sums, term: PhantomData::<Q> });
+        });
+    }
+}
+
+/// What is summed of an element.
+trait Term {
+    fn add<S: Simd>(simd: S, v: S::F, sum: S::F) -> S::F;
+}
+
+struct Values;
+struct Squares;
+
+impl Term for Values {
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, v: S::F, sum: S::F) -> S::F {
+        simd.add(sum, v)
+    }
+}
+
+impl Term for Squares {
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, v: S::F, sum: S::F) -> S::F {
+        simd.mul_add(v, v, sum)
+    }
+}
+
+/// One block of rows of some columns: `sums[c] = Σ_r term(at[r, c])`.
+struct Block<Q> {
     at: *const f32,
     stride: usize,
     rows: usize,
     cols: usize,
     sums: *mut f32,
+    term: PhantomData<Q>,
 }
 
-impl Task for Squares {
+impl<Q: Term> Task for Block<Q> {
     type Output = ();
 
     #[inline(always)]
@@ -139,8 +178,8 @@ impl Task for Squares {
             let mut sum = simd.splat(0.0);
             for r in 0..self.rows {
                 // SAFETY: the block is inside the matrix, and `n` columns from `c` inside the block.
-                let w = unsafe { load_n(simd, self.at.add(r * self.stride + c), n) };
-                sum = simd.mul_add(w, w, sum);
+                let v = unsafe { load_n(simd, self.at.add(r * self.stride + c), n) };
+                sum = Q::add(simd, v, sum);
             }
             // SAFETY: one sum a column.
             unsafe { store_n(simd, self.sums.add(c), sum, n) };

@@ -4,12 +4,12 @@
 //! for each bit that matters, about twenty until exactly k elements are not below the middle. Every pass counts whole
 //! vectors at once. All decisions are comparisons, so that results are the same on every instruction set.
 
-use super::{Sums, load_n, store_n, vectorize_on};
+use super::{Sums, column_sums, load_n, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
 use crate::isa::Isa;
 use crate::matrix::AlignedVec;
+use crate::ops::TopK;
 use crate::ops::check::Dims;
-use crate::ops::{REDUCE_ROWS, TopK};
 use crate::pool;
 use crate::simd::{Simd, Task};
 
@@ -48,8 +48,7 @@ pub(crate) fn top_k(isa: Isa, mut op: TopK<'_>, dims: Dims, rows: &mut AlignedVe
         }
     });
     if let Some(out) = op.col_sums {
-        column_sums(isa, h, dims, slots, sums);
-        sums.columns_into(out);
+        column_sums(isa, h, dims, sums, out);
     }
 }
 
@@ -176,50 +175,6 @@ fn count<S: Simd>(simd: S, row: &[f32], bound: f32) -> usize {
         total += lanes.iter().map(|&lane| lane as usize).sum::<usize>();
     }
     total
-}
-
-/// The sums of blocks of rows, column by column.
-fn column_sums(isa: Isa, h: Raw, dims: Dims, slots: usize, sums: &mut Sums) {
-    /// Columns of a row-major matrix that are summed together.
-    const STRIP: usize = 64;
-    let Dims { batch, m, n, .. } = dims;
-    let partials = sums.partials(dims);
-    let width = h.run().min(STRIP);
-    let (strips, blocks) = (n.div_ceil(width), m.div_ceil(REDUCE_ROWS));
-    pool::for_each(slots, batch * blocks * strips, &|_, unit| {
-        let (rest, strip) = (unit / strips, unit % strips);
-        let (problem, row, col) = (rest / blocks, rest % blocks * REDUCE_ROWS, strip * width);
-        let (rows, cols) = (REDUCE_ROWS.min(m - row), width.min(n - col));
-        let (at, stride) = (h.at(problem, row, col).cast_const(), h.row_stride());
-        vectorize_on(isa, Column { at, stride, rows, cols, sums: partials.at(problem, row, col) });
-    });
-}
-
-/// One block of rows of some columns: `sums[c] = Σ_r h[r, c]`.
-struct Column {
-    at: *const f32,
-    stride: usize,
-    rows: usize,
-    cols: usize,
-    sums: *mut f32,
-}
-
-impl Task for Column {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        for c in (0..self.cols).step_by(S::LANES) {
-            let n = S::LANES.min(self.cols - c);
-            let mut sum = simd.splat(0.0);
-            for r in 0..self.rows {
-                // SAFETY: the block is inside the matrix, and `n` columns from `c` inside the block.
-                sum = simd.add(sum, unsafe { load_n(simd, self.at.add(r * self.stride + c), n) });
-            }
-            // SAFETY: one sum a column.
-            unsafe { store_n(simd, self.sums.add(c), sum, n) };
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //!                 ┌──┐
 //!                 │  │   KC steps at a time, so that this stays in the second-level cache
 //!                 └──┘
-//!   a  rows ▢▢▢▢  ┌──┐   one unit: some rows of one panel of the result
+//!   a  rows ▢▢▢▢  ┌──┐   one unit: some rows of one panel of the result, or of half of one
 //!           ▢▢▢▢  │  │   one tile: MR rows of it, see `kernel`
 //!                 └──┘
 //! ```
@@ -168,21 +168,21 @@ impl Product<'_> {
     }
 
     /// The strip of `b` that this thread will probably want next, where it is in one piece.
-    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Strip {
+    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
         let strip = unit.turn.next_col();
         let width = self.tier.panel;
         if self.b.row_stride() != width || strip == unit.strip {
-            return Strip::NONE;
+            return Coming::NONE;
         }
-        Strip { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
+        Coming { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
     }
 
     /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
     /// kernel itself asks for the next rows.)
-    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Strip {
+    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
         let width = self.tier.panel;
         if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
-            return Strip::NONE;
+            return Coming::NONE;
         }
         let row = (unit.chunk + 1) * plan.rows;
         let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
@@ -190,7 +190,7 @@ impl Product<'_> {
         let share = whole.div_ceil(panels);
         let from = share * number;
         let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
-        Strip { at, left: share.min(whole.saturating_sub(from)) }
+        Coming { at, left: share.min(whole.saturating_sub(from)) }
     }
 
     unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
@@ -284,12 +284,12 @@ impl Product<'_> {
 }
 
 /// Memory to be asked for, piece by piece.
-struct Strip {
+struct Coming {
     at: *const f32,
     left: usize,
 }
 
-impl Strip {
+impl Coming {
     const NONE: Self = Self { at: std::ptr::null(), left: 0 };
 
     /// The piece that goes with `steps` steps of a tile.

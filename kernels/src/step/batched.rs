@@ -3,13 +3,13 @@
 use crate::backend::Backend;
 use crate::error::{Error, expect};
 use crate::matrix::Matrix;
-use crate::ops::{GradSink, Hyper, Result, WeightGrad};
+use crate::ops::{GradSink, Hyper, Result, UpdateMatrix, WeightGrad};
 use crate::pool;
 use crate::real::Real;
-use crate::view::MatMut;
+use crate::view::{MatMut, MatRef};
 
 use super::config::not_negative;
-use super::dropout::{Dropout, drop_out};
+use super::dropout::{Dropout, Dropped, code};
 use super::forward::Average;
 use super::input::Samples;
 use super::optimizer::Moments;
@@ -61,10 +61,8 @@ pub struct BatchedStep<T: Real = f32> {
     pub(super) delta_out: Matrix<T>,
     /// `[max_batch, d_hid]`.
     pub(super) delta_hid: Matrix<T>,
-    /// `[max_batch, d_hid]` each, where there is dropout: what `h` is multiplied by, and what comes of it.
-    pub(super) dropped: Option<[Matrix<T>; 2]>,
-    /// Whether the last pass had dropout.
-    pub(super) drops: bool,
+    /// Where there is dropout.
+    pub(super) dropped: Option<Dropped<T>>,
     /// k and θ of each model's selection.
     pub(super) ks: Vec<usize>,
     pub(super) thresholds: Vec<T>,
@@ -127,6 +125,7 @@ impl<T: Real> BatchedStep<T> {
         let zeros = |rows, cols| matrices(models, rows, cols, panel);
         let tensors = || Tensors::zeros(models, d_in, d_hid, panel);
         let weights = tensors()?;
+        let h = zeros(max_batch, d_hid)?;
         // Behind the matrices, which have found that these fit in memory.
         let row = |width: usize| vec![T::ZERO; models * width];
         let idle = Hyper { rule: cfgs[0].rule, lr: T::ZERO, decay: T::ZERO, decoupled: false, step: 0, clip: None };
@@ -139,14 +138,10 @@ impl<T: Real> BatchedStep<T> {
             moments: Moments::zeros(cfgs.iter().map(|cfg| cfg.rule), tensors)?,
             steps: vec![0; models],
             ema: row(d_hid),
-            h: zeros(max_batch, d_hid)?,
+            dropped: cfgs[0].dropout.map(|_| Dropped::like(&h)).transpose()?,
+            h,
             delta_out: zeros(max_batch, d_in)?,
             delta_hid: zeros(max_batch, d_hid)?,
-            dropped: match cfgs[0].dropout {
-                Some(_) => Some([zeros(max_batch, d_hid)?, zeros(max_batch, d_hid)?]),
-                None => None,
-            },
-            drops: false,
             ks: cfgs.iter().map(|cfg| cfg.selection.k()).collect(),
             thresholds: cfgs.iter().map(|cfg| cfg.selection.threshold()).collect(),
             mean: row(d_hid),
@@ -229,15 +224,19 @@ impl<T: Real> BatchedStep<T> {
                 }
             }
             None => {
-                let code = self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept);
+                let code = code(&self.dropped, &self.h).top(rows)?;
+                let (delta_out, delta_hid) = (self.delta_out.top(rows)?, self.delta_hid.top(rows)?);
+                let mut update = |a: MatRef<'_, T>, delta: MatRef<'_, T>, w: UpdateMatrix<'_, T>| {
+                    backend.weight_grad(WeightGrad { a, delta, sink: GradSink::Update(w) })
+                };
                 // Samples that no target is made of have been in no operation that is particular about panels: they come
                 // first, so that nothing has changed where they are refused.
-                for decoder in [!samples.is_corrupted, samples.is_corrupted] {
-                    let (a, delta, sink) = match decoder {
-                        true => (code.top(rows)?, &self.delta_out, moments.w_dec(matrices, w, &mut self.w_dec_t)),
-                        false => (samples.x, &self.delta_hid, moments.w_enc(matrices, w)),
-                    };
-                    backend.weight_grad(WeightGrad { a, delta: delta.top(rows)?, sink: GradSink::Update(sink) })?;
+                if samples.is_corrupted {
+                    update(samples.x, delta_hid, moments.w_enc(matrices, w))?;
+                }
+                update(code, delta_out, moments.w_dec(matrices, w, &mut self.w_dec_t))?;
+                if !samples.is_corrupted {
+                    update(samples.x, delta_hid, moments.w_enc(matrices, w))?;
                 }
             }
         }
@@ -313,13 +312,16 @@ impl<T: Real> BatchedStep<T> {
         Ok(())
     }
 
-    /// Whether units are dropped in this pass; fills what is behind that.
+    /// Drops units of the last pass, where it is one of training.
     pub(super) fn drop_units(&mut self, rows: usize, average: Average) {
         let (cfgs, steps) = (&self.cfgs, &self.steps);
-        self.drops = average == Average::Configured && self.dropped.is_some();
-        if let (true, Some([gate, kept])) = (self.drops, &mut self.dropped) {
-            let idle = Dropout { rate: T::ZERO, seed: 0 };
-            drop_out(&self.h, gate, kept, rows, |model| (cfgs[model].dropout.unwrap_or(idle), steps[model]));
+        let Some(dropped) = &mut self.dropped else { return };
+        match average {
+            Average::Configured => {
+                let idle = Dropout { rate: T::ZERO, seed: 0 };
+                dropped.fill(&self.h, rows, |model| (cfgs[model].dropout.unwrap_or(idle), steps[model]));
+            }
+            Average::Batch => dropped.clear(),
         }
     }
 }

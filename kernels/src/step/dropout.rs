@@ -4,8 +4,10 @@
 //! for each by mixing these bits, not one after the other. Threads, instruction sets and restarts do not show.
 
 use crate::matrix::Matrix;
+use crate::ops::Result;
 use crate::pool;
 use crate::real::Real;
+use crate::view::MatRef;
 
 /// Dropout between the hidden layer and the decoder, in training only, as PyTorch's `Dropout`: an activation becomes 0 with
 /// probability `rate`, and what stays is divided by `1 − rate`. Penalty and mean activations are of the activations before.
@@ -17,6 +19,56 @@ pub struct Dropout<T = f32> {
     pub rate: T,
     /// What the choice is a function of, beside the step.
     pub seed: u64,
+}
+
+/// What a pass with dropout leaves: `[max_batch, d_hid]` each.
+#[derive(Clone, Debug)]
+pub(super) struct Dropped<T: Real> {
+    /// What the activations are multiplied by.
+    gate: Matrix<T>,
+    /// What comes of it.
+    kept: Matrix<T>,
+    /// Whether the last pass dropped units.
+    on: bool,
+}
+
+impl<T: Real> Dropped<T> {
+    /// For activations like `h`.
+    pub(super) fn like(h: &Matrix<T>) -> Result<Self> {
+        let zeros = || Matrix::zeros(h.layout());
+        Ok(Self { gate: zeros()?, kept: zeros()?, on: false })
+    }
+
+    /// Takes the first `rows` rows of `h`; of each problem, `drops` says at which step it is.
+    pub(super) fn fill(
+        &mut self,
+        h: &Matrix<T>,
+        rows: usize,
+        drops: impl Fn(usize) -> (Dropout<T>, u64) + Sync,
+    ) {
+        drop_out(h, &mut self.gate, &mut self.kept, rows, drops);
+        self.on = true;
+    }
+
+    /// Of a pass that drops none.
+    pub(super) fn clear(&mut self) {
+        self.on = false;
+    }
+
+    /// What the last pass multiplied by, if it did.
+    pub(super) fn gate(&self) -> Option<MatRef<'_, T>> {
+        self.on.then(|| self.gate.view())
+    }
+
+    /// The activations after it, if the last pass dropped units.
+    fn kept(&self) -> Option<&Matrix<T>> {
+        self.on.then_some(&self.kept)
+    }
+}
+
+/// What the decoder saw in the last pass, whose activations are `h`.
+pub(super) fn code<'a, T: Real>(dropped: &'a Option<Dropped<T>>, h: &'a Matrix<T>) -> &'a Matrix<T> {
+    dropped.as_ref().and_then(Dropped::kept).unwrap_or(h)
 }
 
 /// 2⁶⁴ divided by the golden ratio, odd.
@@ -64,7 +116,7 @@ const SPLIT_WORK: usize = 1 << 14;
 
 /// Fills the first `rows` rows of every problem: `gate` with 0 or `1/(1 − rate)`, `kept` with `h ⊙ gate`. The three have
 /// one layout; `drops` and `steps` one element a problem.
-pub(super) fn drop_out<T: Real>(
+fn drop_out<T: Real>(
     h: &Matrix<T>,
     gate: &mut Matrix<T>,
     kept: &mut Matrix<T>,

@@ -8,6 +8,7 @@ use crate::ops::{Activation, Decode, Result};
 use crate::real::Real;
 use crate::view::MatMut;
 
+use super::dropout::code;
 use super::input::Samples;
 use super::{BatchedStep, Penalty, StepReport, divergence};
 
@@ -80,11 +81,10 @@ impl<T: Real> BatchedStep<T> {
         x_hat: Option<MatMut<'_, T>>,
     ) -> Result {
         let cfg = &self.cfgs[0];
-        let code = self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept);
         let [_, paired] = &mut self.paired_grads;
         let is_first = rows.start == 0;
         backend.decode(Decode {
-            h: code.view().row_range(rows.clone())?,
+            h: code(&self.dropped, &self.h).view().row_range(rows.clone())?,
             w: self.weights.w_dec.view(),
             bias: &self.weights.b_dec,
             activation: cfg.output,

@@ -2,11 +2,11 @@
 
 use crate::backend::Backend;
 use crate::layout::Layout;
-use crate::matrix::Matrix;
 use crate::ops::{Form, Gemm, GradSink, HiddenDelta, Result, WeightGrad};
 use crate::real::Real;
 use crate::view::{MatMut, MatRef};
 
+use super::dropout::{Dropped, code};
 use super::forward::Average;
 use super::input::Samples;
 use super::parameters::Tensors;
@@ -64,11 +64,6 @@ impl<T: Real> BatchedStep<T> {
         Ok(self.cfgs.iter().enumerate().map(with_decay).collect())
     }
 
-    /// What the decoder saw in the last pass.
-    fn code(&self) -> &Matrix<T> {
-        self.dropped.as_ref().filter(|_| self.drops).map_or(&self.h, |[_, kept]| kept)
-    }
-
     /// The gradients of the weights without their decay; where they are tied, in the second alone.
     fn weight_gradients(
         &self,
@@ -78,7 +73,7 @@ impl<T: Real> BatchedStep<T> {
     ) -> Result {
         let (rows, x) = (samples.rows(), samples.x);
         let (code, delta_out, delta_hid) =
-            (self.code().top(rows)?, self.delta_out.top(rows)?, self.delta_hid.top(rows)?);
+            (code(&self.dropped, &self.h).top(rows)?, self.delta_out.top(rows)?, self.delta_hid.top(rows)?);
         if self.cfgs[0].tied {
             let c = w_dec.reborrow();
             backend.gemm(Gemm { form: Form::Tn, a: code, b: delta_out, c, accumulate: false })?;
@@ -131,7 +126,7 @@ impl<T: Real> BatchedStep<T> {
             }
         }
         let support = !matches!(self.cfgs[0].selection, Selection::All);
-        let gate = self.dropped.as_ref().filter(|_| self.drops).map(|[gate, _]| gate.view());
+        let gate = self.dropped.as_ref().and_then(Dropped::gate);
         let [paired, _] = &mut self.paired_grads;
         for part in [0..n, n..rows] {
             if part.is_empty() {

@@ -50,12 +50,7 @@ impl Contender<'_> {
                 let width = model.d_hid();
                 let bytes = (x.len() / d) as u128 * width as u128 * size_of::<f32>() as u128;
                 memory::require("sae eval", "the features of all rows", bytes)?;
-                let mut features = Vec::with_capacity(x.len() / d * width);
-                model.encode(x, |h| {
-                    features.extend_from_slice(h);
-                    Ok(())
-                })?;
-                Ok((features, width))
+                Ok((model.features(x)?, width))
             }
         }
     }
@@ -65,14 +60,7 @@ impl Contender<'_> {
         match self {
             Self::Raw => Ok(x.to_vec()),
             Self::Pca { pca, components } => Ok(pca.reconstruct(x, *components)?),
-            Self::Model { model, .. } => {
-                let mut x_hat = Vec::with_capacity(x.len());
-                model.reconstruct(x, |seen| {
-                    x_hat.extend_from_slice(seen.x_hat);
-                    Ok(())
-                })?;
-                Ok(x_hat)
-            }
+            Self::Model { model, .. } => model.reconstructions(x),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Anomalies told by how badly they are reconstructed: by a model that has seen none, and by one that has seen all rows.
 
-use super::{Context, Measured, labels, reconstruct};
+use super::{Context, Measured, labels};
 use crate::data::{Dataset, Split, load};
 use crate::error::Result;
 use crate::eval::baseline::Pca;
@@ -65,8 +65,8 @@ fn errors_of(context: &Context<'_>, train: Dataset, mut tested: Dataset) -> Resu
     let pca = Pca::fit(&train, d)?;
     let components = pca.components_for(context.number("variance")?).min(d);
     Ok(Errors {
-        model: errors(&tested.data, &reconstruct(&mut model, &tested.data)?, d)?,
-        validation: errors(&validation, &reconstruct(&mut model, &validation)?, d)?,
+        model: errors(&tested.data, &model.reconstructions(&tested.data)?, d)?,
+        validation: errors(&validation, &model.reconstructions(&validation)?, d)?,
         pca: errors(&tested.data, &pca.reconstruct(&tested.data, components)?, d)?,
         components,
     })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Measured, judged, reconstruct};
+use super::{Context, Measured, judged};
 use crate::data::{Noise, Stream, rng_at};
 use crate::error::{Error, Result};
 use crate::eval::baseline::Pca;
@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
         let components =
             best_components(context, &pca, &set.validation.data, &corrupted(&set.validation.data, VALIDATION))?;
         let noisy = corrupted(&test.data, TEST);
-        let ours = reconstruct(&mut model, &noisy)?;
+        let ours = model.reconstructions(&noisy)?;
         let of_pca = pca.reconstruct(&noisy, components)?;
         let quality = |images: &[f32]| samples.quality(&test.data, images);
         let (before, after, projected) = (quality(&noisy)?, quality(&ours)?, quality(&of_pca)?);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Measured, encode, judged, labels};
+use super::{Context, Measured, judged, labels};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
         let mut trainer = Trainer::with_set(config.clone(), Arc::clone(&set))?;
         trainer.run(&mut Silent)?;
         let mut model = Model::new(trainer.model()?, config.backend, &name)?;
-        let (train, of_test) = (encode(&mut model, &set.train.data)?, encode(&mut model, &test.data)?);
+        let (train, of_test) = (model.features(&set.train.data)?, model.features(&test.data)?);
         found.value(name, probe.accuracy(&train, &of_test)?);
     }
     let trained = stack::train(&config, &set, &mut Silent, |_| Ok(()))?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Measured, encode, filter_sheet, judged, labels};
+use super::{Context, Measured, filter_sheet, judged, labels};
 use crate::error::Result;
 use crate::eval::probe::{SoftmaxOptions, SoftmaxProbe};
 use crate::model::Model;
@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     drop(trainer);
     let mut model = Model::new(file, config.backend, "the model")?;
     let d = model.d_hid();
-    let (train, of_test) = (encode(&mut model, &set.train.data)?, encode(&mut model, &test.data)?);
+    let (train, of_test) = (model.features(&set.train.data)?, model.features(&test.data)?);
     let options = SoftmaxOptions { l2: context.numbers("l2")?, ..SoftmaxOptions::default() };
     let probe = SoftmaxProbe::fit(&train, d, labels(&set.train)?, &options)?;
     let score = probe.score(&of_test, labels(&test)?)?;

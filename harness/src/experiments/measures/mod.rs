@@ -19,7 +19,6 @@ use super::{Context, Measured};
 use crate::config::Config;
 use crate::data::{self, Dataset, load_folder};
 use crate::error::{Error, Result};
-use crate::model::Model;
 use crate::model::file::ModelFile;
 use crate::report::filters::{FilterOptions, FilterSheet};
 use crate::train::{Part, Silent, Trainer, TrainingSet};
@@ -79,26 +78,6 @@ fn digits_only(set: &Dataset, passes: impl Fn(i64) -> bool) -> Result<Dataset> {
     let labels = labels(set)?;
     let rows: Vec<usize> = (0..set.rows).filter(|&row| passes(labels[row])).collect();
     Ok(set.select(&rows))
-}
-
-/// The features of prepared data.
-fn encode(model: &mut Model, data: &[f32]) -> Result<Vec<f32>> {
-    let mut features = Vec::with_capacity(data.len() / model.d_in() * model.d_hid());
-    model.encode(data, |h| {
-        features.extend_from_slice(h);
-        Ok(())
-    })?;
-    Ok(features)
-}
-
-/// What a model makes of prepared data.
-fn reconstruct(model: &mut Model, data: &[f32]) -> Result<Vec<f32>> {
-    let mut x_hat = Vec::with_capacity(data.len());
-    model.reconstruct(data, |seen| {
-        x_hat.extend_from_slice(seen.x_hat);
-        Ok(())
-    })?;
-    Ok(x_hat)
 }
 
 /// A picture of what each hidden unit looks for.

@@ -1,6 +1,6 @@
 //! Self-taught learning: features of some digits, learned from others without labels.
 
-use super::{Context, Measured, digits_only, encode, labels};
+use super::{Context, Measured, digits_only, labels};
 use crate::data::{Dataset, Part, load_folder};
 use crate::error::Result;
 use crate::eval::probe::{SoftmaxOptions, SoftmaxProbe};
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
         Ok(probe.score(test, labels(&rest)?)?.accuracy)
     };
     let raw = accuracy(&half.data, &rest.data)?;
-    let (train, test) = (encode(&mut model, &half.data)?, encode(&mut model, &rest.data)?);
+    let (train, test) = (model.features(&half.data)?, model.features(&rest.data)?);
     let features = accuracy(&train, &test)?;
     let mut found = Measured::default();
     found.value("accuracy on features", features);

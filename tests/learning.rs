@@ -128,7 +128,7 @@ fn a_loss_that_is_not_finite_ends_the_run_by_its_step() {
 
 #[test]
 fn mnist_is_learnt_where_it_is_there() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/mnist");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/mnist");
     if !std::path::Path::new(folder).is_dir() {
         eprintln!("skipped: {folder} is not there");
         return;
