@@ -11,9 +11,10 @@
 //!
 //! A matrix among the constants of the preprocessing is in [`preprocess.safetensors`](CONSTANTS_FILE), beside them.
 //!
-//! `cfg.json` has the keys SAELens expects of its architecture `standard`, and one object of our own, `sae`, with all that the
-//! model means beyond its weights. SAELens reads the file and ignores that object; what it then computes is this model only where
-//! the hidden activation is `relu`, the output `identity` and there is no preprocessing.
+//! `cfg.json` has the keys SAELens expects of its architecture `standard`, or of `topk` where the `k` largest activations of a
+//! `relu` stay, and one object of our own, `sae`, with all that the model means beyond its weights. SAELens reads the file and
+//! ignores that object; what it then computes is this model only where the hidden activation is `relu`, the output `identity`
+//! and there is neither a threshold nor preprocessing.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -368,6 +369,11 @@ struct Document {
     apply_b_dec_to_input: bool,
     normalize_activations: String,
     reshape_activations: String,
+    /// Of `topk`, as the next key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rescale_acts_by_decoder_norm: Option<bool>,
     metadata: Metadata,
     sae: Object,
 }
@@ -403,8 +409,9 @@ struct Object {
 impl Document {
     fn of(model: &ModelFile) -> Self {
         let cfg = &model.cfg;
+        let k = cfg.k.filter(|_| cfg.hidden == Activation::Relu);
         Self {
-            architecture: "standard".into(),
+            architecture: architecture(k).into(),
             d_in: model.d_in,
             d_sae: model.d_hid,
             dtype: "float32".into(),
@@ -412,6 +419,8 @@ impl Document {
             apply_b_dec_to_input: false,
             normalize_activations: "none".into(),
             reshape_activations: "none".into(),
+            k,
+            rescale_acts_by_decoder_norm: k.map(|_| false),
             metadata: Metadata { sae_lens_version: SAELENS_VERSION.into() },
             sae: Object {
                 format_version: FORMAT_VERSION,
@@ -437,8 +446,10 @@ impl Document {
         if sae.format_version != FORMAT_VERSION {
             return Err(value(path, "sae.format_version", sae.format_version, FORMAT_VERSION));
         }
+        let hidden = named(path, "sae.hidden", &sae.hidden, &Activation::ALL, Activation::name)?;
+        let k = sae.k.filter(|_| hidden == Activation::Relu);
         let fixed = [
-            ("architecture", self.architecture.as_str(), "standard"),
+            ("architecture", self.architecture.as_str(), architecture(k)),
             ("dtype", self.dtype.as_str(), "float32"),
             ("normalize_activations", self.normalize_activations.as_str(), "none"),
             ("reshape_activations", self.reshape_activations.as_str(), "none"),
@@ -451,8 +462,15 @@ impl Document {
         if self.apply_b_dec_to_input {
             return Err(value(path, "apply_b_dec_to_input", true, false));
         }
+        if self.k != k {
+            let text = |k: Option<usize>| k.map_or("absent".to_owned(), |k| k.to_string());
+            return Err(value(path, "k", text(self.k), format!("{}, as sae.k", text(k))));
+        }
+        if self.rescale_acts_by_decoder_norm == Some(true) {
+            return Err(value(path, "rescale_acts_by_decoder_norm", true, false));
+        }
         let cfg = ModelConfig {
-            hidden: named(path, "sae.hidden", &sae.hidden, &Activation::ALL, Activation::name)?,
+            hidden,
             output: named(path, "sae.output", &sae.output, &Activation::ALL, Activation::name)?,
             convention: sae.convention,
             reconstruction: named(path, "sae.reconstruction", &sae.reconstruction, &Loss::ALL, Loss::name)?,
@@ -469,6 +487,11 @@ impl Document {
         cfg.check(path, self.d_in)?;
         Ok((self.d_in, self.d_sae, cfg))
     }
+}
+
+/// What SAELens calls a model of which the `k` largest activations of a `relu` stay, or one without.
+fn architecture(k: Option<usize>) -> &'static str {
+    if k.is_some() { "topk" } else { "standard" }
 }
 
 impl ModelConfig {

@@ -88,6 +88,32 @@ fn the_files_are_what_saelens_reads() {
 }
 
 #[test]
+fn the_largest_activations_of_a_relu_are_what_saelens_calls_topk() {
+    let dir = tempfile::tempdir().unwrap();
+    let save = |hidden: Activation| -> Value {
+        let mut model = sample();
+        (model.cfg.hidden, model.cfg.k, model.cfg.sparsity) = (hidden, Some(1), "topk".to_owned());
+        model.save(dir.path()).unwrap();
+        assert_eq!(ModelFile::load(dir.path()).unwrap(), model);
+        serde_json::from_slice(&fs::read(dir.path().join(CONFIG_FILE)).unwrap()).unwrap()
+    };
+    let cfg = save(Activation::Sigmoid);
+    assert_eq!((&cfg["architecture"], cfg.get("k")), (&json!("standard"), None));
+    let mut cfg = save(Activation::Relu);
+    assert_eq!((&cfg["architecture"], &cfg["k"]), (&json!("topk"), &json!(1)));
+    assert_eq!(cfg["rescale_acts_by_decoder_norm"], false);
+    for (key, wrong) in
+        [("k", json!(2)), ("architecture", json!("standard")), ("rescale_acts_by_decoder_norm", json!(true))]
+    {
+        let right = std::mem::replace(&mut cfg[key], wrong);
+        fs::write(dir.path().join(CONFIG_FILE), cfg.to_string()).unwrap();
+        let error = ModelFile::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("expected"), "{error}");
+        cfg[key] = right;
+    }
+}
+
+#[test]
 fn a_file_cut_off_at_any_byte_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     sample().save(dir.path()).unwrap();
