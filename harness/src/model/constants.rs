@@ -10,7 +10,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::file::{ModelFileError, not_safetensors, read_whole, short, show, tensors_of, value};
+use super::file_error::{ModelFileError, not_safetensors, short, value};
+use super::weights::{read_whole, show, tensors_of};
 use crate::preprocess::RowMajor;
 
 /// The name of the file beside the weights.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// 3 × 2 weights that are all different and not exact in decimal.
 fn sample() -> ModelFile {

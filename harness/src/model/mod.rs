@@ -2,14 +2,17 @@
 
 mod batch;
 pub(crate) mod constants;
+mod document;
 mod evaluate;
 pub mod file;
+pub(crate) mod file_error;
 mod init;
 mod maximal;
 mod memory;
 pub(crate) mod objective;
 mod reconstruct;
 mod trained;
+pub(crate) mod weights;
 
 pub use batch::Batch;
 pub use constants::{CONSTANTS_FILE, attach_constants};

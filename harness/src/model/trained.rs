@@ -6,7 +6,8 @@ use sae_kernels::step::{Parameters, Selection};
 use sae_kernels::{Backend, BackendKind, Isa, MatMut, Step, backend};
 use serde::Deserialize;
 
-use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE, short};
+use super::file::{CONFIG_FILE, ModelConfig, ModelFile, WEIGHTS_FILE};
+use super::file_error::short;
 use super::objective::saved_objective;
 use super::{Batch, Evaluation, Seen, evaluate, reconstruct, step_bytes, unreadable};
 use crate::data::Dataset;

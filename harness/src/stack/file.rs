@@ -21,7 +21,8 @@ use super::{Dense, Head, Stack};
 use crate::atomic;
 use crate::error::{Error, Result, excerpt};
 use crate::json;
-use crate::model::file::{read_whole, short, show, tensors_of};
+use crate::model::file_error::short;
+use crate::model::weights::{read_whole, show, tensors_of};
 use crate::model::{CONSTANTS_FILE, constants, unreadable};
 use crate::preprocess::Fitted;
 

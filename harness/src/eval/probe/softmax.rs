@@ -44,6 +44,7 @@ pub struct SoftmaxProbe {
     /// `[d + 1, classes]`, row-major; the biases last.
     w: Vec<f64>,
     l2: f64,
+    held_out: Option<f64>,
     converged: bool,
 }
 
@@ -91,10 +92,13 @@ impl SoftmaxProbe {
         }
         let design = scale.of(x)?;
         let search = Search { k: classes.len(), spectrum: Spectrum::of(design), options };
-        let l2 = if let [only] = l2[..] { only } else { search.choose(x, d, &truth, &l2)? };
+        let (l2, held_out) = match l2[..] {
+            [only] => (only, None),
+            _ => search.choose(x, d, &truth, &l2).map(|(l2, accuracy)| (l2, Some(accuracy)))?,
+        };
         let mut w = vec![0.0; (d + 1) * classes.len()];
         let converged = search.descend(design, &truth, l2, &mut w);
-        Ok(Self { classes, scale, w, l2, converged })
+        Ok(Self { classes, scale, w, l2, held_out, converged })
     }
 
     /// The labels it tells apart, ascending.
@@ -105,6 +109,12 @@ impl SoftmaxProbe {
     /// The strength of regularisation it was fitted with.
     pub fn l2(&self) -> f64 {
         self.l2
+    }
+
+    /// The accuracy on the tenth of the rows that the strength was chosen by, when fitted to the others; `None` where there
+    /// was only one to choose.
+    pub fn held_out(&self) -> Option<f64> {
+        self.held_out
     }
 
     /// Whether the gradient came below the tolerance.
@@ -182,7 +192,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The strength, of those in descending order, whose probe is right most often on a tenth of the rows.
-    fn choose(&self, x: &[f32], d: usize, truth: &[usize], l2: &[f64]) -> Result<f64, EvalError> {
+    fn choose(&self, x: &[f32], d: usize, truth: &[usize], l2: &[f64]) -> Result<(f64, f64), EvalError> {
         let k = self.k;
         let (fit, judge) = held_out(truth.len(), self.options.seed)?;
         let (x_fit, x_judge) = (gather(x, d, &fit), gather(x, d, &judge));
@@ -201,7 +211,7 @@ impl Search<'_> {
                 best = (right, l2);
             }
         }
-        Ok(best.1)
+        Ok((best.1, best.0 as f64 / truth_judge.len() as f64))
     }
 
     /// Goes from `w` to the minimum; whether it came there.
