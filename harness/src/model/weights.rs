@@ -12,7 +12,7 @@ use crate::data::safetensors::{LENGTH_BYTES, check_header_length};
 use crate::error::excerpt;
 use crate::json;
 
-/// The weights of a model without their meaning, row-major; shapes as in [`ModelFile`].
+/// The weights of a model without their meaning, row-major; shapes as in [`ModelFile`](super::file::ModelFile).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     /// `[d_in, d_hid]`.
