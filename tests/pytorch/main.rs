@@ -20,12 +20,19 @@
 use std::path::PathBuf;
 
 use sae_kernels::ops::{Activation, Loss, Rule};
-use sae_kernels::step::{Convention, Parameters, Penalty, RhoHat, State, Step, StepConfig, StepReport};
+use sae_kernels::step::{
+    Convention, Input, Parameters, Penalty, RhoHat, Selection, State, Step, StepConfig, StepReport,
+};
 use sae_kernels::{Backend, BackendKind, Fused, MatRef, Naive, Real};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
 const K: f64 = 64.0;
+
+/// Trajectories of a rule that is tried with every method: activations and penalties of each, times two conventions.
+const METHODS: usize = (3 + 2 + 3 + 3 + 3 + 3 * 2) * 2;
+/// Those of them with a ReLU.
+const METHODS_OF_RELU: usize = 4 * 2;
 
 /// The fixtures.
 struct Fixtures {
@@ -87,17 +94,66 @@ impl Fixtures {
                 "l1" => Penalty::L1 { beta: number("beta_l1") },
                 other => panic!("penalty {other}"),
             },
+            selection: match text(case, "method") {
+                "topk" => Selection::TopK { k: self.count("k") },
+                "threshold" => Selection::Threshold { threshold: number("threshold") },
+                _ => Selection::All,
+            },
+            tied: text(case, "method") == "tied",
+            decoupled_decay: text(case, "method") == "decoupled",
+            clip_norm: (text(case, "method") == "clip_norm").then(|| number("clip_norm")),
+            clip_value: (text(case, "method") == "clip_value").then(|| number("clip_value")),
             rule,
-            clip_norm: None,
-            clip_value: None,
             ..StepConfig::new()
         }
     }
 
-    fn step<T: Real>(&self, panel: Option<usize>, cfg: StepConfig<T>) -> Step<T> {
-        let mut step = Step::new(self.count("d_in"), self.count("d_hid"), self.count("batch"), panel, cfg).unwrap();
-        step.set_weights(&rounded(&self.parameters("weights"))).unwrap();
+    /// The weights that a case begins with.
+    fn start(&self, case: &Value) -> Parameters<f64> {
+        let mut weights = self.parameters("weights");
+        if text(case, "method") == "tied" {
+            let (d_in, d_hid) = (self.count("d_in"), self.count("d_hid"));
+            weights.w_dec = (0..d_in * d_hid).map(|at| weights.w_enc[at % d_in * d_hid + at / d_in]).collect();
+        }
+        weights
+    }
+
+    fn step<T: Real>(&self, panel: Option<usize>, case: &Value, rule: Rule<T>) -> Step<T> {
+        // A sample and its corrupted copy are two rows.
+        let (rows, cfg) = (2 * self.count("batch"), self.config(case, rule));
+        let mut step = Step::new(self.count("d_in"), self.count("d_hid"), rows, panel, cfg).unwrap();
+        step.set_weights(&rounded(&self.start(case))).unwrap();
         step
+    }
+}
+
+/// Samples, their corrupted copies, and one after the other.
+struct Samples<T> {
+    clean: Vec<T>,
+    corrupted: Vec<T>,
+    both: Vec<T>,
+    gamma: T,
+    d_in: usize,
+}
+
+impl<T: Real> Samples<T> {
+    /// The rows of the fixtures from `first` on.
+    fn new(fixtures: &Fixtures, first: usize, n: usize) -> Self {
+        let d_in = fixtures.count("d_in");
+        let rows = |name: &str| round::<T>(&fixtures.tensor(name)[first * d_in..][..n * d_in]);
+        let (clean, corrupted) = (rows("x"), rows("corrupted"));
+        let both = [clean.clone(), corrupted.clone()].concat();
+        Self { clean, corrupted, both, gamma: T::from_f64(fixtures.setting("gamma")), d_in }
+    }
+
+    /// What a case gives the step.
+    fn input(&self, case: &Value) -> Input<'_, T> {
+        let of = |values| MatRef::row_major(values, <[T]>::len(values) / self.d_in, self.d_in).unwrap();
+        match text(case, "method") {
+            "corrupted" => Input::Corrupted { x: of(&self.corrupted), target: of(&self.clean) },
+            "paired" => Input::Paired { both: of(&self.both), gamma: self.gamma },
+            _ => Input::Clean(of(&self.clean)),
+        }
     }
 }
 
@@ -113,8 +169,8 @@ fn rounded<T: Real>(p: &Parameters<f64>) -> Parameters<T> {
     Parameters { w_enc: round(&p.w_enc), b_enc: round(&p.b_enc), w_dec: round(&p.w_dec), b_dec: round(&p.b_dec) }
 }
 
-fn parts_of(report: &StepReport) -> [f64; 4] {
-    [report.loss, report.reconstruction, report.sparsity, report.weight_decay]
+fn parts_of(report: &StepReport) -> [f64; 5] {
+    [report.loss, report.reconstruction, report.sparsity, report.weight_decay, report.denoising]
 }
 
 fn largest(values: &[f64]) -> f64 {
@@ -129,24 +185,28 @@ fn near(found: f64, expected: f64, bound: f64, what: &dyn Fn() -> String) {
 /// The loss parts and gradients of every case.
 fn gradients<T: Real>(backend: &mut dyn Backend<T>, unit: f64) {
     let fixtures = Fixtures::read();
-    let (d_in, n) = (fixtures.count("d_in"), fixtures.count("batch"));
-    let x = round::<T>(&fixtures.tensor("x")[..n * d_in]);
-    let x = MatRef::row_major(&x, n, d_in).unwrap();
+    let samples = Samples::<T>::new(&fixtures, 0, fixtures.count("batch"));
     // Both layers' activations and losses, where they may stand together, times penalties and conventions.
-    assert_eq!(fixtures.list("gradients").len(), (4 * 2 + 2) * (4 + 1) * 2);
+    let of = |method: &str| fixtures.list("gradients").iter().filter(|case| text(case, "method") == method).count();
+    assert_eq!(of("plain"), (4 * 2 + 2) * (4 + 1) * 2);
+    for (method, expected) in
+        [("topk", 3 * 2), ("threshold", 2 * 2), ("tied", 4 + 2), ("corrupted", 4 + 2), ("paired", 4 + 2)]
+    {
+        assert_eq!(of(method), expected * 2 * 2, "{method}");
+    }
     for case in fixtures.list("gradients") {
-        let mut step = fixtures.step(backend.panel(), fixtures.config(case, Rule::Sgd));
+        let mut step = fixtures.step(backend.panel(), case, Rule::Sgd);
         if text(case, "penalty") == "kl_ema" {
             // A past, so that the average is not the batch's.
             let rho_hat = Some(round(&fixtures.tensor("past")));
             step.set_state(&State { step: 1, rho_hat, ..State::default() }).unwrap();
         }
-        let report = step.objective(backend, x).unwrap();
+        let report = step.objective(backend, samples.input(case)).unwrap();
         let expected: Vec<f64> = case["parts"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         for (i, (found, &expected)) in parts_of(&report).into_iter().zip(&expected).enumerate() {
             near(found, expected, (K * unit).min(1e-6) * (1.0 + expected.abs()), &|| format!("part {i} of {case}"));
         }
-        let grad = step.gradients(backend, x).unwrap();
+        let grad = step.gradients(backend, samples.input(case)).unwrap();
         let expected = fixtures.parameters(&format!("{}.grad", text(case, "id")));
         for ((name, found), (_, expected)) in grad.tensors().into_iter().zip(expected.tensors()) {
             assert_eq!(found.len(), expected.len());
@@ -161,25 +221,30 @@ fn gradients<T: Real>(backend: &mut dyn Backend<T>, unit: f64) {
 /// Every trajectory of an optimiser that exists: the loss parts at each step, and the weights after the last.
 fn trajectories<T: Real>(backend: &mut dyn Backend<T>, unit: f64) {
     let fixtures = Fixtures::read();
-    let (d_in, rows, batch) = (fixtures.count("d_in"), fixtures.count("rows"), fixtures.count("batch"));
-    let x = round::<T>(&fixtures.tensor("x"));
+    let (rows, batch) = (fixtures.count("rows"), fixtures.count("batch"));
+    let batches: Vec<Samples<T>> =
+        (0..rows).step_by(batch).map(|first| Samples::new(&fixtures, first, batch.min(rows - first))).collect();
     for rule in Rule::<T>::all() {
         let cases: Vec<&Value> =
             fixtures.list("trajectories").iter().filter(|c| text(c, "optimizer") == rule.name()).collect();
-        // Two losses, four penalties, two conventions.
-        assert_eq!(cases.len(), 16, "{}: scripts/pytorch-fixtures has to know every optimiser", rule.name());
+        // Two losses, four penalties, two conventions; and, for two of the rules, the methods.
+        let expected = 16
+            + match rule {
+                Rule::Sgd => METHODS,
+                Rule::Adam { .. } => METHODS - METHODS_OF_RELU,
+                _ => 0,
+            };
+        assert_eq!(cases.len(), expected, "{}: scripts/pytorch-fixtures has to know every optimiser", rule.name());
         for case in cases {
             let id = text(case, "id");
             let moved =
                 |key: &str| case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
             let (of_parts, of_weights) = (moved("parts_moved"), case["weights_moved"].as_f64().unwrap());
-            let mut step = fixtures.step(backend.panel(), fixtures.config(case, rule));
+            let mut step = fixtures.step(backend.panel(), case, rule);
             let parts = fixtures.tensor(&format!("{id}.parts"));
-            assert_eq!(parts.len(), 4 * fixtures.count("steps"));
-            for (t, expected) in parts.chunks(4).enumerate() {
-                let first = t % rows.div_ceil(batch) * batch;
-                let n = batch.min(rows - first);
-                let x = MatRef::row_major(&x[first * d_in..][..n * d_in], n, d_in).unwrap();
+            assert_eq!(parts.len(), 5 * fixtures.count("steps"));
+            for (t, expected) in parts.chunks(5).enumerate() {
+                let x = batches[t % batches.len()].input(case);
                 let report = step.train_step(backend, x, T::from_f64(case["lr"].as_f64().unwrap())).unwrap();
                 for (i, (found, &expected)) in parts_of(&report).into_iter().zip(expected).enumerate() {
                     let bound = K * unit * (1.0 + expected.abs() + of_parts[i]);
@@ -187,7 +252,7 @@ fn trajectories<T: Real>(backend: &mut dyn Backend<T>, unit: f64) {
                 }
             }
             let expected = fixtures.parameters(&format!("{id}.final"));
-            let start = fixtures.parameters("weights");
+            let start = fixtures.start(case);
             for (((name, found), (_, expected)), (_, start)) in
                 step.weights().tensors().into_iter().zip(expected.tensors()).zip(start.tensors())
             {
