@@ -175,29 +175,31 @@ fn peak(isa: Isa, rounds: u64) -> Result<(f64, f64)> {
     Ok((seconds, done))
 }
 
-/// The peak of multiply-adds on all threads of the pool, taken in about a twentieth of a second: the best of a few short
-/// loops.
+/// The peak of multiply-adds on all threads of the pool, taken in about a twentieth of a second: the best of loops that grow to
+/// a millisecond. A loop that is disturbed, or too short for its threads to start together, shows less than the peak
+/// and never more; where other work takes turns on the processor it is the short ones that pass between two turns.
 ///
 /// # Errors
 /// Where the processor lacks the instruction set.
 pub fn peak_gflops(isa: Isa) -> Result<f64> {
-    /// Loops, and seconds that each of them lasts at least.
-    const LOOPS: usize = 5;
-    const LASTS: f64 = 4e-3;
-    let mut rounds = 1 << 12;
-    let mut best = 0.0f64;
-    let mut counted = 0;
-    while counted < LOOPS {
+    /// Loops, and the least and most seconds that all of them last.
+    const LOOPS: usize = 32;
+    const LEAST: f64 = 5e-2;
+    const MOST: f64 = 0.5;
+    /// Loops that grow at least, however long they last, and the length at which others stop growing.
+    const GROW: usize = 5;
+    const LONG: f64 = 1e-3;
+    let (mut rounds, mut best, mut together, mut loops) = (1 << 12, 0.0f64, 0.0, 0);
+    while together < LEAST || loops < LOOPS && together < MOST {
         let (seconds, done) = peak(isa, rounds)?;
-        match seconds < LASTS && rounds < 1 << 40 {
-            true => rounds *= 2,
-            false => {
-                best = best.max(done / seconds / 1e9);
-                counted += 1;
-            }
+        together += seconds;
+        loops += 1;
+        best = best.max(done / seconds);
+        if (loops <= GROW || seconds < LONG) && rounds < 1 << 40 {
+            rounds *= 2;
         }
     }
-    Ok(best)
+    Ok(best / 1e9)
 }
 
 /// The middle one, or the mean of the two middle ones.
