@@ -9,6 +9,8 @@ mod kernels;
 mod layout;
 pub mod math;
 mod matrix;
+#[cfg(test)]
+mod names_tests;
 pub mod ops;
 mod peak;
 mod pool;
