@@ -29,7 +29,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
     }
     drop(trainer);
     let d = file.d_hid;
-    let options = SoftmaxOptions { l2: context.numbers("l2")?, ..SoftmaxOptions::default() };
+    // The activations as they are: scaled to one variance, those that hardly ever stay would count for most.
+    let options = SoftmaxOptions { l2: context.numbers("l2")?, scaled: false, ..SoftmaxOptions::default() };
     // How many stay in use, and how strongly the regression is regularised: by a tenth of the training rows.
     let mut best: Option<Chosen> = None;
     for alpha in context.numbers("alpha")? {
