@@ -349,6 +349,15 @@ fn images() -> Vec<File> {
         file("png", "depth.png", of(ihdr(3, 2, 7, 0), idat(&rows)), "damaged"),
         file("png", "kind.png", of(ihdr(3, 2, 8, 5), idat(&rows)), "damaged"),
         file("png", "palette.png", of(ihdr(3, 2, 8, 3), idat(&rows)), "damaged"),
+        file(
+            "png",
+            "part-of-a-color.png",
+            {
+                let palette = chunk(b"PLTE", &[1, 2, 3, 4]);
+                png(&[ihdr(4, 1, 1, 3), palette, idat(&[0, 0b0101_0000]), end.clone()])
+            },
+            "not three a color",
+        ),
         file("png", "no-data.png", png(&[ihdr(3, 2, 8, 0), end.clone()]), "damaged"),
         file("png", "no-header.png", png(&[idat(&rows), end.clone()]), "damaged"),
         file("png", "no-end.png", png(&[ihdr(3, 2, 8, 0), idat(&rows)]), "damaged"),

@@ -166,6 +166,10 @@ fn png<'a, 'b>(source: &'a mut Source<'b>) -> Result<(PngReader<'a, 'b>, Header)
     element::check_inflation(len, pixels.saturating_mul(bits).div_ceil(8), &file)?;
     check_size(header, info.color_type.samples().max(4) * if bits > 32 { 2 } else { 1 }, len, &file)?;
     let reader = decoder.read_info().map_err(|e| damaged(&file, e))?;
+    // The decoder takes three bytes a color to be there (image-rs/image-png, issue 694).
+    if let Some(palette) = reader.info().palette.as_deref().filter(|palette| palette.len() % 3 != 0) {
+        return Err(damaged(&file, format!("a palette of {} bytes, which is not three a color", palette.len())));
+    }
     Ok((reader, header))
 }
 
