@@ -12,7 +12,7 @@ use std::io::{Cursor, Write};
 use sae_harness::Config;
 use sae_harness::data::{Dataset, from_bytes};
 use sae_harness::model::attach_constants;
-use sae_harness::model::file::{ModelFile, Weights};
+use sae_harness::model::file::{ModelFile, weights_from_bytes};
 use sae_harness::preprocess::Fitted;
 use sae_harness::stack::Stack;
 
@@ -98,7 +98,7 @@ pub fn safetensors(bytes: &[u8]) {
         let head = (header.len() as u64).to_le_bytes();
         same("a.safetensors", &set, head.into_iter().chain(header.into_bytes()).chain(values).collect());
     }
-    match Weights::from_bytes(bytes, 2, 1) {
+    match weights_from_bytes(bytes, 2, 1) {
         Ok(weights) => assert_eq!([weights.w_enc.len(), weights.b_enc.len(), weights.b_dec.len()], [2, 1, 2]),
         Err(error) => refusal("model.safetensors", &error.to_string()),
     }

@@ -20,6 +20,7 @@ use std::fs;
 use std::path::Path;
 
 use sae_kernels::ops::{Activation, Loss};
+use sae_kernels::step::Parameters;
 use serde_json::Value;
 
 use super::constants::{self, CONSTANTS_FILE};
@@ -27,7 +28,7 @@ use super::document::{parse_config, to_json};
 pub use super::file_error::ModelFileError;
 use super::file_error::at;
 use super::weights::serialize;
-pub use super::weights::{Weights, load_weights_only};
+pub use super::weights::{load_weights_only, weights_from_bytes};
 use crate::atomic;
 
 /// The name of the weights in a run directory.
@@ -153,11 +154,11 @@ impl ModelFile {
     /// As [`ModelFile::load`].
     pub fn from_bytes(config: &[u8], weights: &[u8]) -> Result<Self, ModelFileError> {
         let (d_in, d_hid, cfg) = parse_config(config, Path::new(CONFIG_FILE))?;
-        Ok(Self::of(Weights::from_bytes(weights, d_in, d_hid)?, d_in, d_hid, cfg))
+        Ok(Self::of(weights_from_bytes(weights, d_in, d_hid)?, d_in, d_hid, cfg))
     }
 
-    fn of(weights: Weights, d_in: usize, d_hid: usize, cfg: ModelConfig) -> Self {
-        let Weights { w_enc, b_enc, w_dec, b_dec } = weights;
+    fn of(weights: Parameters, d_in: usize, d_hid: usize, cfg: ModelConfig) -> Self {
+        let Parameters { w_enc, b_enc, w_dec, b_dec } = weights;
         Self { w_enc, b_enc, w_dec, b_dec, d_in, d_hid, cfg }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use rand_chacha::rand_core::Rng;
 use sae_kernels::step::Parameters;
 
-use super::file::{Weights, load_weights_only};
+use super::file::load_weights_only;
 use super::unreadable;
 use crate::config::Init;
 use crate::data::{Stream, rng};
@@ -51,9 +51,7 @@ fn from_file(path: &Path, d_in: usize, d_hid: usize) -> Result<Parameters> {
     if !path.exists() {
         return Err(missing(path, &["xavier"], "xavier, or a .safetensors file with W_enc, b_enc, W_dec, b_dec"));
     }
-    let weights = load_weights_only(path, d_in, d_hid).map_err(|e| unreadable(path, e))?;
-    let Weights { w_enc, b_enc, w_dec, b_dec } = weights;
-    Ok(Parameters { w_enc, b_enc, w_dec, b_dec })
+    load_weights_only(path, d_in, d_hid).map_err(|e| unreadable(path, e))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use sae_kernels::step::Parameters;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::file::WEIGHTS_FILE;
@@ -12,39 +13,24 @@ use crate::data::safetensors::{LENGTH_BYTES, check_header_length};
 use crate::error::excerpt;
 use crate::json;
 
-/// The weights of a model without their meaning, row-major; shapes as in [`ModelFile`](super::file::ModelFile).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
-    /// `[d_in, d_hid]`.
-    pub w_enc: Vec<f32>,
-    /// `[d_hid]`.
-    pub b_enc: Vec<f32>,
-    /// `[d_hid, d_in]`.
-    pub w_dec: Vec<f32>,
-    /// `[d_in]`.
-    pub b_dec: Vec<f32>,
-}
-
 /// Reads the four tensors of a `.safetensors` file and nothing else: what `init = "file.safetensors"` starts from.
 ///
 /// # Errors
 /// If the file is missing or damaged, or a tensor is missing, unknown, not `f32`, not of the shape that `d_in` and `d_hid` give it, or
 /// holds a number that is not finite.
-pub fn load_weights_only(path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
+pub fn load_weights_only(path: &Path, d_in: usize, d_hid: usize) -> Result<Parameters, ModelFileError> {
     parse_weights(&read_whole(path)?, path, d_in, d_hid)
 }
 
-impl Weights {
-    /// Reads the content of a `.safetensors` file.
-    ///
-    /// # Errors
-    /// As [`load_weights_only`].
-    pub fn from_bytes(bytes: &[u8], d_in: usize, d_hid: usize) -> Result<Self, ModelFileError> {
-        parse_weights(bytes, Path::new(WEIGHTS_FILE), d_in, d_hid)
-    }
+/// The same of the content of such a file.
+///
+/// # Errors
+/// As [`load_weights_only`].
+pub fn weights_from_bytes(bytes: &[u8], d_in: usize, d_hid: usize) -> Result<Parameters, ModelFileError> {
+    parse_weights(bytes, Path::new(WEIGHTS_FILE), d_in, d_hid)
 }
 
-/// The content of a `.safetensors` file of the tensors in the order of [`Weights`].
+/// The content of a `.safetensors` file of the tensors in the order of [`Parameters`].
 pub(super) fn serialize(
     tensors: [&[f32]; 4],
     d_in: usize,
@@ -83,7 +69,7 @@ pub(crate) fn tensors_of<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors
     SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, &e))
 }
 
-fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result<Weights, ModelFileError> {
+fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result<Parameters, ModelFileError> {
     let shapes = Shapes::new(path, d_in, d_hid)?;
     let file = tensors_of(bytes, path)?;
     let known = shapes.all();
@@ -112,10 +98,10 @@ fn parse_weights(bytes: &[u8], path: &Path, d_in: usize, d_hid: usize) -> Result
     }
     let [w_enc, b_enc, w_dec, b_dec]: [Vec<f32>; 4] =
         tensors.try_into().expect("one vector was pushed for each of the four names");
-    Ok(Weights { w_enc, b_enc, w_dec, b_dec })
+    Ok(Parameters { w_enc, b_enc, w_dec, b_dec })
 }
 
-/// Names and shapes of the four tensors, in the order of [`Weights`].
+/// Names and shapes of the four tensors, in the order of [`Parameters`].
 struct Shapes {
     d_in: usize,
     d_hid: usize,

@@ -39,7 +39,7 @@ impl<T: Real> Dropped<T> {
         Ok(Self { gate: zeros()?, kept: zeros()?, on: false })
     }
 
-    /// Takes the first `rows` rows of `h`; of each problem, `drops` says at which step it is.
+    /// Of the first `rows` rows of `h`; `drops` says of each problem what is dropped, and at which step it is.
     pub(super) fn fill(&mut self, h: &Matrix<T>, rows: usize, drops: impl Fn(usize) -> (Dropout<T>, u64) + Sync) {
         drop_out(h, &mut self.gate, &mut self.kept, rows, drops);
         self.on = true;

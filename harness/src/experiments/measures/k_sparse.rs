@@ -39,7 +39,13 @@ pub(super) fn run(context: &Context<'_>) -> Result<Measured> {
         let mut model = Model::new(file, config.backend, "the model")?;
         let train = model.features(&set.train.data)?;
         let probe = SoftmaxProbe::fit(&train, d, labels(&set.train)?, &options)?;
-        let held_out = probe.held_out().unwrap_or_default();
+        let Some(held_out) = probe.held_out() else {
+            return Err(Error::input(
+                "k-sparse",
+                "settings.l2 has one number",
+                "several, as rows are held out to choose",
+            ));
+        };
         if best.as_ref().is_none_or(|best| held_out > best.held_out) {
             best = Some(Chosen { alpha, model, train, probe, held_out });
         }
