@@ -1,8 +1,9 @@
 //! Hostile arguments: each is an error that names both sides, never a panic, and nothing has then been written.
 
+use crate::support::this_again;
 use sae_kernels::ops::{Activation, Decode, Encode, Form, Gemm, GradSink, HiddenDelta, Hyper, Loss, Rule};
 use sae_kernels::ops::{UpdateMatrix, UpdateVector, WeightGrad};
-use sae_kernels::{Backend, BackendKind, Error, Fused, Isa, Layout, MatMut, MatRef, Naive, backend};
+use sae_kernels::{Backend, BackendKind, Error, Fused, ISA_VARIABLE, Isa, Layout, MatMut, MatRef, Naive, backend};
 
 /// Every backend in this build, the fused one on each instruction set.
 fn backends() -> Vec<Box<dyn Backend>> {
@@ -342,4 +343,30 @@ fn panels_that_the_kernels_cannot_read_are_refused() {
             assert!(message.contains(&own.to_string()) && message.contains(isa.name()), "{message}");
         }
     }
+}
+
+/// Which instruction set a process of its own takes, whose variable is set: the others here must not see it change.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn the_variable_names_the_instruction_set() {
+    let told = |name: &str| {
+        let mut command = this_again();
+        command.args(["errors::says_its_instruction_set", "--ignored", "--exact", "--nocapture"]);
+        let out = command.env(ISA_VARIABLE, name).output().expect("this process can be started again");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    for isa in Isa::available() {
+        assert!(told(isa.name()).contains(&format!("takes Ok({isa:?})\n")), "{isa}: {}", told(isa.name()));
+    }
+    assert!(told("").contains(&format!("takes Ok({:?})\n", Isa::available()[0])), "{}", told(""));
+    assert!(told("sse9").contains("takes Err(Unknown"), "{}", told("sse9"));
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        assert!(told(isa.name()).contains("takes Err(IsaUnavailable"), "{isa}: {}", told(isa.name()));
+    }
+}
+
+#[test]
+#[ignore = "started by the_variable_names_the_instruction_set"]
+fn says_its_instruction_set() {
+    println!("takes {:?}", Isa::detect());
 }

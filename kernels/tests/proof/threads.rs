@@ -169,7 +169,8 @@ mod fork {
 
     /// In a child, with a backend of its own or one its parent has used, on dead pools and on a new one.
     pub(super) fn all_ways(isa: Isa, calls: &[(Case, Data)], expected: &[Bits]) -> Result<(), String> {
-        // The global pool has its threads by now.
+        // From here on the global pool has its threads.
+        rayon::broadcast(|_| ());
         let same = || all_bits(isa, calls) == expected;
         if !same() {
             return Err("the parent computes something else".to_owned());

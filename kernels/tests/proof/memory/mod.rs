@@ -14,12 +14,11 @@ mod session;
 
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::soak::Soak;
-use crate::support::share;
+use crate::support::{share, this_again};
 use call::{Call, List, What};
 use session::{Sabotage, Session};
 
@@ -106,18 +105,6 @@ fn sabotaged(list: &List, seed: u64, number: u64) -> Call {
     let tight = |edge| arena::Spot { store: arena::Store::RowMajor(0), edge, apart: false };
     (call.spots[call::A], call.spots[call::OUT]) = (tight(arena::Edge::Right), tight(arena::Edge::Left));
     call
-}
-
-/// This program, to be started again: by cargo's runner where it is one for another processor.
-fn this_again() -> Command {
-    let program = std::env::current_exe().expect("this process has a file");
-    let of_this = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
-    let runner = std::env::vars().find(|(name, _)| name.starts_with(&of_this) && name.ends_with("_RUNNER"));
-    let Some((_, runner)) = runner else { return Command::new(program) };
-    let mut words = runner.split_whitespace();
-    let mut command = Command::new(words.next().expect("a runner has a name"));
-    command.args(words).arg(program);
-    command
 }
 
 /// Runs workers, one after the other, until the task is done.

@@ -11,6 +11,8 @@ pub(crate) use case::{Case, Data, Op, Shared};
 pub(crate) use place::{Places, Storage};
 pub(crate) use run::{Outputs, run};
 
+use std::process::Command;
+
 use place::Placed;
 use sae_kernels::{Backend, Naive};
 
@@ -18,6 +20,18 @@ use sae_kernels::{Backend, Naive};
 /// number does not fall into step with the lists.
 pub(crate) fn share() -> usize {
     std::env::var("SAE_TEST_SHARE").map_or(1, |share| share.parse().expect("SAE_TEST_SHARE is a number, 1 or more"))
+}
+
+/// This program, to be started again: by cargo's runner where it is one for another processor.
+pub(crate) fn this_again() -> Command {
+    let program = std::env::current_exe().expect("this process has a file");
+    let of_this = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::vars().find(|(name, _)| name.starts_with(&of_this) && name.ends_with("_RUNNER"));
+    let Some((_, runner)) = runner else { return Command::new(program) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().expect("a runner has a name"));
+    command.args(words).arg(program);
+    command
 }
 
 /// A case with its numbers, the exact results, and how far an f32 backend may be from them.
