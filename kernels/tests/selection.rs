@@ -103,6 +103,22 @@ fn threads_do_not_change_which_stay() {
     }
 }
 
+/// What a backend has kept of narrow rows for each thread is not enough for wide ones.
+#[test]
+fn wide_rows_after_narrow_ones() {
+    let pool = ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    let (narrow, wide) = (Layout::row_major(700, 64), Layout::row_major(400, 128));
+    let values = hostile(11, 2 * 700 * 128, 2);
+    for _ in 0..20 {
+        let mut fused = Fused::new().unwrap();
+        for layout in [narrow, wide] {
+            let values = &values[..2 * layout.rows() * layout.cols()];
+            let expected = top_k(&mut Naive, layout, values, [9, 60]);
+            assert!(pool.install(|| top_k(&mut fused, layout, values, [9, 60])) == expected, "{layout:?}");
+        }
+    }
+}
+
 /// The other backends' epilogues are the same code.
 #[test]
 fn every_backend_keeps_the_same() {

@@ -34,7 +34,7 @@ pub(crate) fn top_k(isa: Isa, mut op: TopK<'_>, dims: Dims, rows: &mut AlignedVe
     if rows.len() < slots * padded {
         *rows = AlignedVec::zeros(slots * padded);
     }
-    let copies = Copies { first: rows.as_mut_ptr(), padded };
+    let copies = Copies { first: rows.as_mut_ptr(), len: rows.len(), padded };
     let chunks = m.div_ceil(ROWS);
     pool::for_each(slots, batch * chunks, &|slot, unit| {
         let (problem, first) = (unit / chunks, unit % chunks * ROWS);
@@ -55,6 +55,7 @@ pub(crate) fn top_k(isa: Isa, mut op: TopK<'_>, dims: Dims, rows: &mut AlignedVe
 /// A row for each slot.
 struct Copies {
     first: *mut f32,
+    len: usize,
     padded: usize,
 }
 
@@ -63,6 +64,7 @@ unsafe impl Sync for Copies {}
 
 impl Copies {
     fn of(&self, slot: usize) -> *mut f32 {
+        assert!((slot + 1) * self.padded <= self.len, "no row for thread {slot}");
         self.first.wrapping_add(slot * self.padded)
     }
 }
