@@ -37,8 +37,7 @@ impl Product for MatrixMultiply {
 
     fn sgemm(&mut self, op: Sgemm<'_>) {
         let Sgemm { form, m, n, k, a, lda, b, ldb, accumulate, c, ldc } = op;
-        let work = m.saturating_mul(n).saturating_mul(k);
-        let slots = if work < SPLIT_WORK { 1 } else { pool::threads() };
+        let slots = pool::threads_for([m, n, k], SPLIT_WORK);
         let by_rows = m >= n;
         let len = if by_rows { m } else { n };
         // Multiples of the crate's own tile.

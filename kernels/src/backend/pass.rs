@@ -16,7 +16,7 @@ const PASS_WORK: usize = 1 << 15;
 pub(super) unsafe fn pass(dims: Dims, z: Raw, [quantum, width]: [usize; 2], epilogue: &dyn Epilogue) {
     let Dims { batch, m, n, .. } = dims;
     let (strips, chunks) = (n.div_ceil(width), m.div_ceil(quantum));
-    let slots = if batch * m * n < PASS_WORK { 1 } else { pool::threads() };
+    let slots = pool::threads_for([batch, m, n], PASS_WORK);
     pool::for_each(slots, batch * chunks * strips, &|_, unit| {
         let (rest, strip) = (unit / strips, unit % strips);
         let (problem, chunk) = (rest / chunks, rest % chunks);

@@ -124,7 +124,7 @@ impl Sums {
         let partials = self.partials(dims);
         let width = if matrix.is_row_major() { ROW_MAJOR_STRIP } else { matrix.run() };
         let (strips, blocks) = (n.div_ceil(width), m.div_ceil(REDUCE_ROWS));
-        let slots = if batch * m * n < SPLIT_WORK { 1 } else { pool::threads() };
+        let slots = pool::threads_for([batch, m, n], SPLIT_WORK);
         pool::for_each(slots, batch * blocks * strips, &|_, unit| {
             let (rest, strip) = (unit / strips, unit % strips);
             let (problem, row, col) = (rest / blocks, rest % blocks * REDUCE_ROWS, strip * width);

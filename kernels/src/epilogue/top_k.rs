@@ -29,7 +29,7 @@ pub(crate) fn top_k(isa: Isa, mut op: TopK<'_>, dims: Dims, rows: &mut AlignedVe
         return;
     }
     let h = Raw::write(&mut op.h);
-    let slots = if batch * m * n < SPLIT_WORK { 1 } else { pool::threads() };
+    let slots = pool::threads_for([batch, m, n], SPLIT_WORK);
     let padded = n.next_multiple_of(ROUND);
     if rows.len() < slots * padded {
         *rows = AlignedVec::zeros(slots * padded);

@@ -41,8 +41,7 @@ const UNITS_PER_THREAD: usize = 16;
 
 /// Threads for a product.
 fn slots(Dims { batch, m, n, k }: Dims) -> usize {
-    let work = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k);
-    if work < SPLIT_WORK { 1 } else { pool::threads() }
+    pool::threads_for([batch, m, n, k], SPLIT_WORK)
 }
 
 /// Columns of a unit. Threads share few panels evenly where they may share one, in tiles half as wide and twice as high.

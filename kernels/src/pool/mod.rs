@@ -18,6 +18,11 @@ pub(crate) fn threads() -> usize {
     if is_inherited() { 1 } else { rayon::current_num_threads() }
 }
 
+/// Threads for work on so many elements along each dimension: this one alone where they are fewer than `least`.
+pub(crate) fn threads_for<const N: usize>(dims: [usize; N], least: usize) -> usize {
+    if dims.into_iter().fold(1, usize::saturating_mul) < least { 1 } else { threads() }
+}
+
 /// Whether the caller's pool is one that this process has from its parent: `fork` copies a pool but not its threads, and
 /// who hands them work waits for ever. A pool whose threads were first seen in this process is its own.
 fn is_inherited() -> bool {
@@ -108,4 +113,21 @@ fn fork(slots: std::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
     let _waiting = Waiting::begin();
     let half = slots.start + slots.len() / 2;
     rayon::join(|| fork(slots.start..half, work), || fork(half..slots.end, work));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_work_stays_on_its_thread() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            assert_eq!(threads_for([3, 5], 16), 1);
+            assert_eq!(threads_for([4, 4], 16), 3);
+            assert_eq!(threads_for([2, 2, 4], 16), 3);
+            assert_eq!(threads_for([1 << 40, 1 << 40, 2], usize::MAX), 3);
+            assert_eq!(threads_for([1 << 40, 0], 1), 1);
+        });
+    }
 }

@@ -125,7 +125,7 @@ fn drop_out<T: Real>(
     let from = h.storage();
     let to = To(gate.storage_mut().as_mut_ptr(), kept.storage_mut().as_mut_ptr());
     let chunks = rows.div_ceil(ROWS);
-    let slots = if models * rows * units < SPLIT_WORK { 1 } else { pool::threads() };
+    let slots = pool::threads_for([models, rows, units], SPLIT_WORK);
     pool::for_each(slots, models * chunks, &|_, chunk| {
         let to = &to;
         let (model, first) = (chunk / chunks, chunk % chunks * ROWS);
