@@ -120,3 +120,21 @@ impl FromStr for Isa {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// By the kernel's word for it, which is another source.
+    #[test]
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg_attr(miri, ignore = "reads a file of the system")]
+    fn what_linux_says_the_processor_has_is_available() {
+        use super::Isa;
+
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let Some(flags) = info.lines().find_map(|line| line.strip_prefix("flags")) else { return };
+        let has = |names: &[&str]| names.iter().all(|name| flags.split_whitespace().any(|flag| flag == *name));
+        assert_eq!(Isa::Avx2.is_available(), has(&["avx2", "fma"]));
+        assert_eq!(Isa::Avx512.is_available(), has(&["avx512f", "avx512dq", "avx512bw", "avx512vl", "fma"]));
+        assert!(Isa::Portable.is_available() && !Isa::Neon.is_available());
+    }
+}
