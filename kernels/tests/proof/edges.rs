@@ -1,8 +1,8 @@
 //! Hard values, through the door a trainer uses: docs/EDGES.md says what becomes of them, and this holds it.
 
-use sae_kernels::ops::{Activation, Loss};
+use sae_kernels::ops::{Activation, Encode, Loss};
 use sae_kernels::step::{Parameters, Penalty, RhoHat, Step, StepConfig, StepReport};
-use sae_kernels::{Backend, BackendKind, MatMut, MatRef, Naive, Real, backend};
+use sae_kernels::{Backend, BackendKind, Fused, Isa, MatMut, MatRef, Naive, Real, backend};
 
 const N: usize = 3;
 const D_IN: usize = 5;
@@ -182,5 +182,32 @@ fn bce_of_a_target_outside_its_range_is_the_formula() {
         let cfg = StepConfig { loss: Loss::Bce, ..StepConfig::new() };
         // max(z, 0) − z·x = 100 − 200.
         assert_eq!(pass(&mut *backend, cfg, &values).2.reconstruction, -100.0 * D_IN as f64, "{}", backend.kind());
+    }
+}
+
+/// A product too small for f32 is a zero with its sign, where the multiply-add rounds once.
+#[test]
+fn a_relu_keeps_the_sign_of_a_zero() {
+    let mut all: Vec<Box<dyn Backend>> = vec![Box::new(Naive)];
+    for isa in Isa::available().into_iter().filter(|isa| isa.keeps_bits()) {
+        all.push(Box::new(Fused::with_isa(isa).unwrap()));
+    }
+    for mut backend in all {
+        for (x, expected) in [(-1e-30, -0.0f32), (1e-30, 0.0), (-1.0, 0.0)] {
+            let mut h = [f32::NAN];
+            let (x, w) = ([x], [1e-30]);
+            backend
+                .encode(Encode {
+                    x: MatRef::row_major(&x, 1, 1).unwrap(),
+                    w: MatRef::row_major(&w, 1, 1).unwrap(),
+                    bias: &[-0.0],
+                    activation: Activation::Relu,
+                    threshold: None,
+                    h: MatMut::row_major(&mut h, 1, 1).unwrap(),
+                    col_sums: None,
+                })
+                .unwrap();
+            assert_eq!(h[0].to_bits(), expected.to_bits(), "{:?}: {x:?}", backend.kind());
+        }
     }
 }
