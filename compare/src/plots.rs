@@ -10,7 +10,7 @@ use crate::frameworks::Framework;
 use crate::parts::{GROWN, THREADED};
 use crate::phases::PhaseRow;
 use crate::record::Row;
-use crate::targets::{field, find};
+use crate::targets::{ODD_LEAST, field, find};
 
 /// A plot that was written.
 pub(crate) struct Plot {
@@ -268,6 +268,6 @@ fn odd(rows: &[Row], save: Save<'_>) -> Result<()> {
         return Ok(());
     }
     let title = format!("Training step at {count} odd shapes, from the worst");
-    let scale = Scale { mark: 0.75, mark_label: "no shape is to be under 0.75", ..PEAK };
+    let scale = Scale { mark: ODD_LEAST, mark_label: "no shape is to be under 0.75", ..PEAK };
     save("odd.svg".to_owned(), title.clone(), curves(&title, scale, "shapes from the worst, logarithmic", &series))
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use sae_harness::measure::{Sizes, step_roof};
 
 use crate::contender::FUSED;
 use crate::parts::{BATCHED_MODELS, THREADED};
 use crate::phases::{self, PhaseRow};
 use crate::plots::Plot;
 use crate::record::{DISTURBED, Row};
-use crate::targets::{self, best_peer, field, find};
+use crate::targets::{self, ODD_LEAST, best_peer, field, find};
 
 /// What a person has to say about a folder, which is taken over as it is.
 const NOTES: &str = "notes.md";
@@ -52,7 +53,7 @@ pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow], plots: &[P
     )?;
     race_table(&mut text, rows, "frameworks", "Training step beside PyTorch and JAX", &frameworks_note(rows))?;
     phase_table(&mut text, rows, phases)?;
-    odd_tables(&mut text, rows)?;
+    odd_tables(&mut text, rows, phases)?;
     growth_tables(&mut text, rows, phases)?;
     if let Ok(notes) = fs::read_to_string(folder.join(NOTES)) {
         write!(text, "\n{}", notes.trim_start())?;
@@ -196,7 +197,6 @@ fn phase_table(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<(
             number(row.roof_gflops, 0),
         )?;
     }
-    let bandwidth = |threads| phases.iter().find(|row| row.threads == threads).map(|row| row.bandwidth_gb_s);
     let single = |part: &'static str| rows.iter().filter(move |row| row.part == part && row.contender == FUSED);
     writeln!(
         text,
@@ -205,7 +205,7 @@ fn phase_table(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<(
         " --- |".repeat(10)
     )?;
     for row in single("encode").chain(single("gemm")) {
-        let Some(bandwidth) = bandwidth(row.threads) else { continue };
+        let Some(bandwidth) = bandwidth(phases, row.threads) else { continue };
         let [n, d, h] = row.shape().map(|v| v as f64);
         let vectors = if row.op == "encode" { 2.0 * h } else { 0.0 };
         let bytes = 4.0 * (n * d + d * h + n * h + vectors);
@@ -228,7 +228,8 @@ fn phase_table(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<(
     Ok(())
 }
 
-fn odd_tables(text: &mut String, rows: &[Row]) -> Result<()> {
+/// The worst of them, each with its roof where the bandwidth on as many threads was measured.
+fn odd_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()> {
     let mut counts: Vec<usize> = rows.iter().filter(|row| row.part == "odd").map(|row| row.threads).collect();
     counts.sort_unstable();
     counts.dedup();
@@ -237,27 +238,42 @@ fn odd_tables(text: &mut String, rows: &[Row]) -> Result<()> {
     }
     text.push_str(
         "\n## Odd shapes\n\nA training step of `fused` at shapes of primes, powers of two, their neighbours and skinny ones, each \
-         dimension at least 64, at least 100 MFLOP a step.\n",
+         dimension at least 64, at least 100 MFLOP a step. The roof is that of a step whose every phase takes as long as the \
+         slower of its operations at the peak and of its bytes at the bandwidth above; what stays in the caches from phase to phase \
+         can pass it.\n",
     );
     for threads in counts {
         let mut odd: Vec<&Row> =
             rows.iter().filter(|row| row.part == "odd" && row.threads == threads && row.is_measured()).collect();
         odd.sort_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak));
-        let under = odd.iter().filter(|row| row.fraction_of_peak < 0.75).count();
+        let bandwidth = bandwidth(phases, threads);
+        let roof = |row: &Row| {
+            let [batch, d_in, d_hid] = row.shape();
+            let sizes = Sizes { batch, d_in, d_hid, models: 1 };
+            bandwidth.map(|bandwidth| step_roof(sizes, row.peak_gflops, bandwidth) / row.peak_gflops)
+        };
+        let under = odd.iter().filter(|row| row.fraction_of_peak < ODD_LEAST).count();
         let Some(middle) = odd.get(odd.len() / 2) else { continue };
         writeln!(
             text,
-            "\nThreads: {threads}. Of {} shapes, {under} are under 0.75 of the peak; the median is {:.3}. The worst ten:\n\n\
-             | batch, d_in, d_hid | GFLOP/s | of peak |\n| --- | --- | --- |",
+            "\nThreads: {threads}. Of {} shapes, {under} are under {ODD_LEAST} of the peak; the median is {:.3}. The worst ten:\n\n\
+             | batch, d_in, d_hid | GFLOP/s | of peak | roof, of peak |\n| --- | --- | --- | --- |",
             odd.len(),
             middle.fraction_of_peak,
         )?;
         for row in odd.iter().take(10) {
             let note = if row.is_disturbed() { " (disturbed)" } else { "" };
-            writeln!(text, "| {}{note} | {:.1} | {:.3} |", shown(row.shape()), row.gflops, row.fraction_of_peak)?;
+            let roof = roof(row).map_or("–".to_owned(), |roof| format!("{roof:.3}"));
+            let shape = shown(row.shape());
+            writeln!(text, "| {shape}{note} | {:.1} | {:.3} | {roof} |", row.gflops, row.fraction_of_peak)?;
         }
     }
     Ok(())
+}
+
+/// GB/s that memory gives so many threads, where it was measured.
+fn bandwidth(phases: &[PhaseRow], threads: usize) -> Option<f64> {
+    phases.iter().find(|row| row.threads == threads).map(|row| row.bandwidth_gb_s)
 }
 
 /// By batch and width, and by threads; and what the shape of the curves is to be expected from.

@@ -18,6 +18,8 @@ pub(crate) struct Target {
 }
 
 const PEAK: &str = "of peak";
+/// What no odd shape is to be under, of the peak.
+pub(crate) const ODD_LEAST: f64 = 0.75;
 
 /// Every target that a folder's rows can answer.
 pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
@@ -116,7 +118,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
                 what: "step, the worst odd shape".to_owned(),
                 shape: worst.shape(),
                 threads,
-                at_least: 0.75,
+                at_least: ODD_LEAST,
                 unit: PEAK,
                 measured: Some(worst.fraction_of_peak),
             });

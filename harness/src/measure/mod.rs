@@ -11,7 +11,7 @@ mod timing;
 pub use bandwidth::Triad;
 pub use distance::round_trip_ns;
 pub use operation::{Op, Operation, Sizes, TimedStep};
-pub use phases::{PhaseRow, Phases};
+pub use phases::{PhaseRow, Phases, step_roof};
 pub use processor::{family_and_model, processor};
 pub use timed::Phase;
 pub(crate) use timed::{Laps, Timed};

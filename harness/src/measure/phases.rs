@@ -152,6 +152,18 @@ fn moved(phase: Phase, sizes: Sizes) -> Option<f64> {
     Some(elements * size_of::<f32>() as f64)
 }
 
+/// GFLOP/s of a step whose every phase takes as long as the slower of two: its operations at the peak, its bytes at the
+/// bandwidth. What stays in the caches from phase to phase can pass it.
+pub fn step_roof(sizes: Sizes, peak_gflops: f64, bandwidth_gb_s: f64) -> f64 {
+    let seconds = |phase| {
+        let arithmetic = flops(phase, sizes).unwrap_or(0.0) / (1e9 * peak_gflops);
+        let memory = moved(phase, sizes).unwrap_or(0.0) / (1e9 * bandwidth_gb_s);
+        arithmetic.max(memory)
+    };
+    let operations: f64 = Phase::ALL.into_iter().filter_map(|phase| flops(phase, sizes)).sum();
+    operations / Phase::ALL.into_iter().map(seconds).sum::<f64>() / 1e9
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +204,20 @@ mod tests {
         let row = phases.row(Phase::Biases);
         assert_eq!((row.seconds, row.gflops, row.bound), (None, None, None));
         assert_eq!(phases.rows().count(), Phase::ALL.len());
+    }
+
+    #[test]
+    fn the_roof_of_a_step_is_that_of_its_phases() {
+        let sizes = Sizes { batch: 64, d_in: 64, d_hid: 2503, models: 1 };
+        // Penalty and biases have no operations, and nearly no bytes.
+        let fast = step_roof(sizes, 100.0, 1e9);
+        assert!((fast / 100.0 - 1.0).abs() < 1e-6, "{fast}");
+        let slow = step_roof(sizes, 1e12, 10.0);
+        let bytes: f64 = Phase::ALL.into_iter().filter_map(|phase| moved(phase, sizes)).sum();
+        let expected = 10.0 * 64.0 * 64.0 * 2503.0 / bytes * 10.0;
+        assert!((slow / expected - 1.0).abs() < 1e-9, "{slow} {expected}");
+        // Between the two: products bound by the peak, updates by memory.
+        let both = step_roof(sizes, 200.0, 20.0);
+        assert!(both < 200.0 && both > step_roof(sizes, 1e12, 20.0).min(100.0), "{both}");
     }
 }

@@ -74,3 +74,42 @@ impl Product for MatrixMultiply {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, Naive, Unfused};
+    use crate::layout::Layout;
+    use crate::ops::Gemm;
+    use crate::view::{MatMut, MatRef};
+
+    #[test]
+    fn threads_share_rows_or_columns_and_nothing_behind_them() {
+        // Room behind each operand for a last part that is not cut short.
+        const ROOM: usize = 64;
+        const CANARY: f32 = 12345.0;
+        let whole = |len: usize, by: usize| (0..len).map(|i| (i * by % 7) as f32 - 3.0).collect::<Vec<_>>();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        // Three parts of 48, 48 and 4.
+        for (form, m, n) in [Form::Nn, Form::Tn].into_iter().flat_map(|form| [(form, 100, 70), (form, 70, 100)]) {
+            let k = 160;
+            assert!(m * n * k >= SPLIT_WORK);
+            let (a_rows, a_cols) = if form == Form::Nn { (m, k) } else { (k, m) };
+            let a = whole((a_rows + ROOM) * (a_cols + ROOM), 3);
+            let b = whole(k * (n + ROOM), 5);
+            let gemm = |backend: &mut dyn Backend| {
+                let mut c = vec![CANARY; (m + ROOM) * (n + ROOM)];
+                let a = MatRef::new(&a, Layout::row_major_ld(a_rows, a_cols, a_cols + ROOM).unwrap());
+                let b = MatRef::new(&b, Layout::row_major_ld(k, n, n + ROOM).unwrap());
+                let to = MatMut::new(&mut c, Layout::row_major_ld(m, n, n + ROOM).unwrap());
+                let op = Gemm { form, a: a.unwrap(), b: b.unwrap(), c: to.unwrap(), accumulate: false };
+                backend.gemm(op).unwrap();
+                c
+            };
+            let expected = gemm(&mut Naive);
+            let found = pool.install(|| gemm(&mut Unfused::new(MatrixMultiply).unwrap()));
+            // Sums of small integers are exact.
+            assert_eq!(found, expected, "{form:?} {m} x {n}");
+        }
+    }
+}

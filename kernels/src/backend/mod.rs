@@ -194,3 +194,15 @@ pub fn openblas_config() -> Option<String> {
     #[cfg(not(feature = "openblas"))]
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_build_with_openblas_says_what_it_is() {
+        let config = openblas_config();
+        assert_eq!(config.is_some(), cfg!(feature = "openblas"));
+        assert!(config.is_none_or(|config| config.contains("OpenBLAS")), "its name is in it");
+    }
+}

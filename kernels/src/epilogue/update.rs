@@ -277,9 +277,10 @@ impl TileOp for UpdateTile<'_> {
             ahead.push(matrix.at(problem, row, col), matrix.row_stride());
         }
         if let Some(w_t) = self.w_t {
-            // A row of w_t for each row of the tile: a whole block of it by the end of the group.
+            // Of the block that is transposed at the end of the group, as much as the tile is of the group.
             let start = row / self.group * self.group;
-            ahead.push(w_t.at(problem, col + (row - start), start), w_t.row_stride());
+            let (down, across) = ((row - start) % ahead.width(), (row - start) / ahead.width());
+            ahead.push(w_t.at(problem, col + down, start + across * ahead.width()), w_t.row_stride());
         }
     }
 }

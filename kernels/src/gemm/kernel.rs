@@ -20,6 +20,8 @@
 //! Nothing but this happens in the function: what follows a product runs on the stored tile in a function of its own,
 //! because its register needs would make the compiler spill accumulators inside the loop.
 
+use std::ops::Range;
+
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -60,9 +62,9 @@ pub(crate) struct Ahead {
     streams: [*const f32; Self::STREAMS],
     used: usize,
     rows: usize,
+    /// Columns of the strip.
+    width: usize,
     panel: usize,
-    /// Cache lines of each stream.
-    lines: usize,
 }
 
 impl Ahead {
@@ -70,35 +72,128 @@ impl Ahead {
     pub(crate) const LINE: usize = 64 / size_of::<f32>();
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
-    /// More rounds than any loop has.
+    /// Behind every tile, whatever is added in a loop.
     const NEVER: usize = usize::MAX / 2;
 
     /// Nothing yet, of panels of `panel` columns.
     pub(crate) fn new(panel: usize) -> Self {
-        Self { streams: [std::ptr::null(); Self::STREAMS], used: 0, rows: 0, panel, lines: 0 }
+        let streams = [std::ptr::null(); Self::STREAMS];
+        Self { streams, used: 0, rows: 0, width: 0, panel }
     }
 
-    /// Nothing yet, for a tile of `rows` rows. Streams that stay unused ask for `instead`, so that the loop need not look
-    /// which are.
+    /// Nothing yet, for a tile of `rows` rows of a strip `width` wide. Streams that stay unused ask for `instead`, so that the
+    /// loop need not look which are.
     #[inline(always)]
-    pub(crate) fn start(&mut self, rows: usize, instead: *const f32) {
+    pub(crate) fn start(&mut self, rows: usize, width: usize, instead: *const f32) {
         self.streams = [instead; Self::STREAMS];
         self.used = 0;
-        self.rows = rows;
-        self.lines = (rows * self.panel).div_ceil(Self::LINE);
+        (self.rows, self.width) = (rows, width);
     }
 
-    /// Adds the rows of one panel, `stride` apart, from `at`. Rows that are neighbours become a stream; others are asked
-    /// for at once.
+    /// Columns of the strip that the tile is of.
+    #[inline(always)]
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Cache lines that a strip has of each row of a panel, a power of two; 0 where that is all of them, so that rows follow
+    /// one another without a gap.
+    #[inline(always)]
+    const fn lines_of_row(width: usize, panel: usize) -> usize {
+        let lines = width.div_ceil(Self::LINE).next_power_of_two();
+        if lines * Self::LINE < panel { lines } else { 0 }
+    }
+
+    /// Where a tile's last line ends, and its lines are [`Ahead::after`] one another from 0 on.
+    #[inline(always)]
+    const fn end(rows: usize, panel: usize) -> usize {
+        (rows * panel).next_multiple_of(Self::LINE)
+    }
+
+    /// Where the line begins that is asked for after the one at `line`. Below zero as well, where these are rounds in which
+    /// none is asked for.
+    #[inline(always)]
+    const fn after(line: usize, width: usize, panel: usize) -> usize {
+        line.wrapping_add(match Self::lines_of_row(width, panel) {
+            0 => Self::LINE,
+            1 => panel,
+            lines => {
+                // The row's last line is followed by the next row's first.
+                let last = line / Self::LINE % lines / (lines - 1);
+                Self::LINE + last * (panel - lines * Self::LINE)
+            }
+        })
+    }
+
+    /// What [`Ahead::after`] makes 0 in time, for the lines to be asked for in the last of `rounds` rounds, but for some that
+    /// they have to arrive.
+    #[inline(always)]
+    fn before(&self, rounds: usize, rows: usize, width: usize, panel: usize) -> usize {
+        if self.used == 0 {
+            return Self::NEVER;
+        }
+        let (lines, line) = match Self::lines_of_row(width, panel) {
+            0 => (Self::end(rows, panel) / Self::LINE, Self::LINE),
+            lines => (rows * lines, panel / lines),
+        };
+        let rows_before = |rounds: usize| rounds.saturating_sub(lines + Self::SLACK) * line;
+        // A whole number of rows, so that it is a row's first line that is at 0.
+        rows_before(rounds).next_multiple_of(panel.max(Self::LINE)).wrapping_neg()
+    }
+
+    /// Adds the tile's rows of one panel, `stride` apart, from `at`. Those of a panel-major matrix become a stream; others
+    /// are asked for at once.
     #[inline(always)]
     pub(crate) fn push(&mut self, at: *const f32, stride: usize) {
         if stride != self.panel {
-            for line in (0..self.rows).flat_map(|r| (0..self.panel).step_by(Self::LINE).map(move |c| r * stride + c)) {
-                simd::prefetch(at.wrapping_add(line));
+            for row in 0..self.rows {
+                for column in (0..self.width).step_by(Self::LINE) {
+                    simd::prefetch(at.wrapping_add(row.wrapping_mul(stride).wrapping_add(column)));
+                }
             }
         } else if self.used < Self::STREAMS {
             self.streams[self.used] = at;
             self.used += 1;
+        }
+    }
+
+    /// Asks for the line at `line` of each stream.
+    #[inline(always)]
+    fn ask(&self, line: usize) {
+        for stream in &self.streams[..] {
+            simd::prefetch(stream.wrapping_add(line));
+        }
+    }
+
+    /// Rounds that use one cache line of a row of `a`.
+    const ROUNDS: usize = Self::LINE / UNROLL;
+
+    /// The rows of the next tile follow this one's in each panel of `a`. While this tile uses a cache line of each of its
+    /// rows, that line of the next tile's: in each round some rows, so that after a line's last round it was all.
+    #[inline(always)]
+    fn next_rows_in_round<const MR: usize, const P: usize>(run: *const f32, round: usize) {
+        let share = const { MR.div_ceil(Self::ROUNDS) };
+        let first = round % Self::ROUNDS * share;
+        Self::next_rows::<MR, P>(run, round / Self::ROUNDS, first..first + share);
+    }
+
+    /// The rows that are left where the last line of a panel is not used for all its rounds.
+    #[inline(always)]
+    fn next_rows_after<const MR: usize, const P: usize>(run: *const f32, steps: usize) {
+        if !steps.is_multiple_of(Self::LINE) {
+            let share = const { MR.div_ceil(Self::ROUNDS) };
+            let first = steps % Self::LINE / UNROLL * share;
+            Self::next_rows::<MR, P>(run, steps / Self::LINE, first..MR);
+        }
+    }
+
+    #[inline(always)]
+    fn next_rows<const MR: usize, const P: usize>(run: *const f32, line: usize, rows: Range<usize>) {
+        // A panel of one line has no second one.
+        let line = if P > Self::LINE { line * Self::LINE } else { 0 };
+        let line = run.wrapping_add(MR * P + line);
+        for i in rows {
+            simd::prefetch_l2(line.wrapping_add(i * P));
         }
     }
 }
@@ -160,12 +255,9 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
         // A number in the code where it can be: the loop has no register left to keep it in.
-        let ahead_lines = if P == 0 { ahead.lines } else { const { (MR * P).div_ceil(Ahead::LINE) } };
-        debug_assert_eq!(ahead_lines, ahead.lines);
-        let mut until_ahead = match ahead.used {
-            0 => Ahead::NEVER,
-            _ => (args.k / UNROLL).saturating_sub(ahead_lines + Ahead::SLACK),
-        };
+        let (width, panel) = (NV * S::LANES, if P == 0 { ahead.panel } else { P });
+        debug_assert_eq!((MR, width), (ahead.rows, ahead.width));
+        let mut line = ahead.before(args.k / UNROLL, MR, width, panel);
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -186,29 +278,19 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                 simd::prefetch_l2(next);
                 next = next.wrapping_add(Ahead::LINE);
                 if !TN && P > 0 {
-                    // The next tile's rows follow this one's in each panel of `a`. While this tile uses a cache line of
-                    // each of its rows, that line of each of the next rows.
-                    const ROUNDS: usize = Ahead::LINE / UNROLL;
-                    let share = const { MR.div_ceil(ROUNDS) };
-                    // A panel of one line has no second one.
-                    let line = if P > Ahead::LINE { round / ROUNDS * Ahead::LINE } else { 0 };
-                    let line = run.wrapping_add(MR * P + line);
-                    for i in 0..share {
-                        simd::prefetch_l2(line.wrapping_add((round % ROUNDS * share + i) * P));
-                    }
+                    Ahead::next_rows_in_round::<MR, P>(run, round);
                 }
-                // Counts down to the first line, and on through the lines below zero.
-                let line = until_ahead.wrapping_neg();
-                if line < ahead_lines {
-                    for stream in &ahead.streams[..] {
-                        simd::prefetch(stream.wrapping_add(line * Ahead::LINE));
-                    }
+                if line < Ahead::end(MR, panel) {
+                    ahead.ask(line);
                 }
-                until_ahead = until_ahead.wrapping_sub(1);
+                line = Ahead::after(line, width, panel);
                 for _ in 0..UNROLL {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
                     unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
                 }
+            }
+            if !TN && P > 0 {
+                Ahead::next_rows_after::<MR, P>(run, steps);
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.
@@ -254,4 +336,43 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool>(
     }
     *a = a.wrapping_add(if TN { a_stride } else { 1 });
     *b = b.wrapping_add(b_stride);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_strip_is_asked_for_once_and_no_other() {
+        for (rows, width, panel) in
+            [(6, 64, 64), (6, 48, 64), (12, 32, 64), (24, 16, 64), (8, 8, 64), (6, 16, 16), (8, 8, 16), (3, 4, 8)]
+        {
+            let mut ahead = Ahead::new(panel);
+            ahead.start(rows, width, std::ptr::null());
+            let asked = |ahead: &Ahead, rounds: usize| {
+                let mut line = ahead.before(rounds, rows, width, panel);
+                let mut lines = Vec::new();
+                for _ in 0..rounds {
+                    if line < Ahead::end(rows, panel) {
+                        lines.push(line);
+                    }
+                    line = Ahead::after(line, width, panel);
+                }
+                lines
+            };
+            assert_eq!(asked(&ahead, 1000), [], "nothing was pushed");
+            ahead.push(std::ptr::null(), panel);
+            // Whole panels where three of four lines would be skipped between.
+            let columns = if width.div_ceil(Ahead::LINE) > 2 { panel } else { width };
+            let elements = (0..rows).flat_map(|r| (0..columns).map(move |c| r * panel + c));
+            let lines: BTreeSet<usize> = elements.map(|element| element / Ahead::LINE * Ahead::LINE).collect();
+            for rounds in [100, 101, 102, 103] {
+                assert_eq!(asked(&ahead, rounds), Vec::from_iter(lines.iter().copied()), "{rows} x {width} of {panel}");
+            }
+            // A short loop begins at once.
+            assert_eq!(asked(&ahead, 5), Vec::from_iter(lines.into_iter().take(5)));
+        }
+    }
 }

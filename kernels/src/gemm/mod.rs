@@ -239,7 +239,7 @@ impl Product<'_> {
                 }
                 let kernel = kernels[choice];
                 let wait = waiting.at(problem, row, col);
-                args.ahead.start(kernel.rows, b);
+                args.ahead.start(kernel.rows, width, b);
                 if last {
                     self.epilogue.ahead(problem, row, col, &mut args.ahead);
                 } else if first {

@@ -128,6 +128,8 @@ mod tests {
                 let (group, strip) = (group(tier, form, one), strip(tier, one, slots(one)));
                 let units = one.m.div_ceil(group) * one.n.div_ceil(strip);
                 assert!(units >= 2 || tier.panel < 4 * tier.lanes, "{}: {units} units", tier.isa);
+                let halved = matches!(tier.isa, Isa::Avx512 | Isa::Neon);
+                assert_eq!(strip, if halved { tier.panel / 2 } else { tier.panel }, "{}", tier.isa);
                 // Enough of them.
                 let many = dims(1, 64 * tier.panel, 64 * tier.panel, 64);
                 assert_eq!(super::group(tier, form, many), tier.panel);

@@ -130,4 +130,30 @@ mod tests {
             assert_eq!(threads_for([1 << 40, 0], 1), 1);
         });
     }
+
+    #[test]
+    fn a_call_that_a_waiting_thread_takes_up_stays_on_it() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let both = std::sync::Barrier::new(2);
+        let stayed = std::sync::atomic::AtomicUsize::new(0);
+        pool.install(|| {
+            assert!(!Waiting::is_here());
+            let caller = slot();
+            for_each(2, 2, &|_, _| {
+                // Each thread has one of the two.
+                both.wait();
+                if slot() != caller {
+                    return;
+                }
+                assert!(Waiting::is_here());
+                for_each(2, 64, &|_, _| {
+                    assert_eq!(slot(), caller);
+                    stayed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                });
+            });
+            assert!(!Waiting::is_here());
+        });
+        // Those that are left of the call are nobody else's.
+        assert_eq!(stayed.into_inner(), 64);
+    }
 }
