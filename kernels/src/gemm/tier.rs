@@ -1,5 +1,6 @@
 //! What an instruction set brings: one table of tile kernels, and the width they like panels to have.
 
+use super::TILE_LEN;
 use super::kernel::TileKernel;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
@@ -92,6 +93,12 @@ impl Tier {
         };
         debug_assert_eq!(tier.isa, isa);
         Some(tier)
+    }
+
+    /// Columns up to which a strip is narrow: it leaves more than half of a vector empty, and a panel of as many rows is a
+    /// tile.
+    pub(crate) fn across(&self) -> usize {
+        (self.lanes / 2).min(TILE_LEN / self.panel)
     }
 
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
