@@ -65,6 +65,8 @@ pub(crate) struct Ahead {
     /// Columns of the strip.
     width: usize,
     panel: usize,
+    /// Where the last line of each stream ends.
+    end: usize,
 }
 
 impl Ahead {
@@ -78,7 +80,7 @@ impl Ahead {
     /// Nothing yet, of panels of `panel` columns.
     pub(crate) fn new(panel: usize) -> Self {
         let streams = [std::ptr::null(); Self::STREAMS];
-        Self { streams, used: 0, rows: 0, width: 0, panel }
+        Self { streams, used: 0, rows: 0, width: 0, panel, end: 0 }
     }
 
     /// Nothing yet, for a tile of `rows` rows of a strip `width` wide. Streams that stay unused ask for `instead`, so that the
@@ -88,6 +90,7 @@ impl Ahead {
         self.streams = [instead; Self::STREAMS];
         self.used = 0;
         (self.rows, self.width) = (rows, width);
+        self.end = Self::end_of(rows, self.panel);
     }
 
     /// Columns of the strip that the tile is of.
@@ -98,23 +101,21 @@ impl Ahead {
 
     /// Cache lines that a strip has of each row of a panel, a power of two; 0 where that is all of them, so that rows follow
     /// one another without a gap.
-    #[inline(always)]
     const fn lines_of_row(width: usize, panel: usize) -> usize {
         let lines = width.div_ceil(Self::LINE).next_power_of_two();
         if lines * Self::LINE < panel { lines } else { 0 }
     }
 
-    /// Where a tile's last line ends, and its lines are [`Ahead::after`] one another from 0 on.
-    #[inline(always)]
-    const fn end(rows: usize, panel: usize) -> usize {
+    /// Where a tile's last line ends.
+    const fn end_of(rows: usize, panel: usize) -> usize {
         (rows * panel).next_multiple_of(Self::LINE)
     }
 
-    /// Where the line begins that is asked for after the one at `line`. Below zero as well, where these are rounds in which
-    /// none is asked for.
+    /// Where the line begins that is asked for after the one at `line`, the first being at 0, of strips that have `lines` of
+    /// each row. Below zero as well: these are rounds in which none is asked for.
     #[inline(always)]
-    const fn after(line: usize, width: usize, panel: usize) -> usize {
-        line.wrapping_add(match Self::lines_of_row(width, panel) {
+    const fn after(line: usize, lines: usize, panel: usize) -> usize {
+        line.wrapping_add(match lines {
             0 => Self::LINE,
             1 => panel,
             lines => {
@@ -128,17 +129,18 @@ impl Ahead {
     /// What [`Ahead::after`] makes 0 in time, for the lines to be asked for in the last of `rounds` rounds, but for some that
     /// they have to arrive.
     #[inline(always)]
-    fn before(&self, rounds: usize, rows: usize, width: usize, panel: usize) -> usize {
+    fn before(&self, rounds: usize, lines: usize, panel: usize) -> usize {
         if self.used == 0 {
             return Self::NEVER;
         }
-        let (lines, line) = match Self::lines_of_row(width, panel) {
-            0 => (Self::end(rows, panel) / Self::LINE, Self::LINE),
-            lines => (rows * lines, panel / lines),
+        let (of_all, apart) = match lines {
+            0 => (self.end / Self::LINE, Self::LINE),
+            lines => (self.rows * lines, panel / lines),
         };
-        let rows_before = |rounds: usize| rounds.saturating_sub(lines + Self::SLACK) * line;
+        let before = rounds.saturating_sub(of_all + Self::SLACK) * apart;
         // A whole number of rows, so that it is a row's first line that is at 0.
-        rows_before(rounds).next_multiple_of(panel.max(Self::LINE)).wrapping_neg()
+        let row = if lines == 0 { Self::LINE } else { panel };
+        before.next_multiple_of(row).wrapping_neg()
     }
 
     /// Adds the tile's rows of one panel, `stride` apart, from `at`. Those of a panel-major matrix become a stream; others
@@ -254,10 +256,12 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         let args = self.0;
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
-        // A number in the code where it can be: the loop has no register left to keep it in.
-        let (width, panel) = (NV * S::LANES, if P == 0 { ahead.panel } else { P });
-        debug_assert_eq!((MR, width), (ahead.rows, ahead.width));
-        let mut line = ahead.before(args.k / UNROLL, MR, width, panel);
+        // Numbers in the code where they can be: the loop has no register left to keep them in. Elsewhere all lines of a panel
+        // are asked for.
+        let (lines, end) =
+            if P == 0 { (0, ahead.end) } else { (Ahead::lines_of_row(NV * S::LANES, P), Ahead::end_of(MR, P)) };
+        debug_assert_eq!((MR, NV * S::LANES, end), (ahead.rows, ahead.width, ahead.end));
+        let mut line = ahead.before(args.k / UNROLL, lines, P);
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -280,10 +284,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                 if !TN && P > 0 {
                     Ahead::next_rows_in_round::<MR, P>(run, round);
                 }
-                if line < Ahead::end(MR, panel) {
+                if line < end {
                     ahead.ask(line);
                 }
-                line = Ahead::after(line, width, panel);
+                line = Ahead::after(line, lines, P);
                 for _ in 0..UNROLL {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
                     unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
@@ -351,14 +355,15 @@ mod tests {
         {
             let mut ahead = Ahead::new(panel);
             ahead.start(rows, width, std::ptr::null());
+            let of_row = Ahead::lines_of_row(width, panel);
             let asked = |ahead: &Ahead, rounds: usize| {
-                let mut line = ahead.before(rounds, rows, width, panel);
+                let mut line = ahead.before(rounds, of_row, panel);
                 let mut lines = Vec::new();
                 for _ in 0..rounds {
-                    if line < Ahead::end(rows, panel) {
+                    if line < ahead.end {
                         lines.push(line);
                     }
-                    line = Ahead::after(line, width, panel);
+                    line = Ahead::after(line, of_row, panel);
                 }
                 lines
             };
