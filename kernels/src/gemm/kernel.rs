@@ -293,7 +293,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                     unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
                 }
             }
-            if !TN && P > 0 {
+            if !TN && P > Ahead::LINE {
                 Ahead::next_rows_after::<MR, P>(run, steps);
             }
             for _ in 0..steps % UNROLL {
