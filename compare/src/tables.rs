@@ -238,10 +238,15 @@ fn odd_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()
     }
     text.push_str(
         "\n## Odd shapes\n\nA training step of `fused` at shapes of primes, powers of two, their neighbours and skinny ones, each \
-         dimension at least 64, at least 100 MFLOP a step. The roof is that of a step whose every phase takes as long as the \
-         slower of its operations at the peak and of its bytes at the bandwidth above; what stays in the caches from phase to phase \
-         can pass it.\n",
+         dimension at least 64, at least 100 MFLOP a step.",
     );
+    if !phases.is_empty() {
+        text.push_str(
+            " The roof is that of a step whose every phase takes as long as the slower of its operations at the peak and of its \
+             bytes at the bandwidth above; what stays in the caches from phase to phase can pass it.",
+        );
+    }
+    text.push('\n');
     for threads in counts {
         let mut odd: Vec<&Row> =
             rows.iter().filter(|row| row.part == "odd" && row.threads == threads && row.is_measured()).collect();

@@ -14,6 +14,8 @@
 //! wait in scratch memory that belongs to the thread. Where a tile starts and ends never shows in a bit of the result:
 //! each element is one chain over k.
 
+mod across;
+mod ahead;
 pub(crate) mod cache;
 mod kernel;
 mod pack;
@@ -21,14 +23,13 @@ mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
 
-use std::ops::Range;
-
 use crate::matrix::AlignedVec;
 use crate::ops::Form;
 use crate::ops::check::Dims;
 use crate::pool::{self, Grid, Turn};
-pub(crate) use kernel::Ahead;
-use kernel::{TileArgs, UNROLL};
+pub(crate) use ahead::Ahead;
+use ahead::Coming;
+use kernel::TileArgs;
 use plan::Plan;
 pub(crate) use plan::group;
 use raw::Raw;
@@ -233,7 +234,7 @@ impl Product<'_> {
         };
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && in_panels && cols <= tier.across() {
-            // SAFETY: as below.
+            // SAFETY: the caller's; `a` was just found to be in such panels.
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols) };
         }
         let mut row = rows.start;
@@ -288,83 +289,6 @@ impl Product<'_> {
             }
         }
     }
-
-    /// A unit of few columns of a TN product, `args.b` its strip of `b`. Vectors lie along its rows, which are neighbours in a
-    /// panel of `a`, and scalars are the columns: the tile of the transposed product, `bᵀ·a`, which is transposed at its end.
-    ///
-    /// # Safety
-    /// As [`Product::run`].
-    unsafe fn unit_across(&self, plan: &Plan, unit: &Unit<'_>, args: &mut TileArgs, rows: Range<usize>, cols: usize) {
-        let &Unit { problem, k0, steps, waiting, .. } = unit;
-        let tier = self.tier;
-        let col = unit.strip * plan.strip;
-        let (first, last) = (k0 == 0, k0 + steps == self.dims.k);
-        let (strip, strip_stride) = (args.b, args.b_stride);
-        let (mut across, mut tile) = (TileBuffer([0.0; TILE_LEN]), TileBuffer([0.0; TILE_LEN]));
-        (args.a_stride, args.b_stride) = (strip_stride, tier.panel);
-        let panels = strip_stride == tier.panel;
-        for row in rows.clone().step_by(plan.quantum) {
-            let height = plan.quantum.min(rows.end - row);
-            let (kernels, width) = tier.strip(height);
-            let wait = (waiting.at(problem, row, col), tier.panel);
-            let start = if first {
-                self.start.map(|start| (start.at(problem, row, col), start.row_stride()))
-            } else {
-                Some(wait)
-            };
-            if let Some((from, stride)) = start {
-                // SAFETY: the starting sums have the shape of the result; the buffer holds `cols` rows of `width`.
-                unsafe { transpose(from, [stride, 1], across.0.as_mut_ptr(), [1, width], [height, cols]) };
-            }
-            args.b = self.a.at(problem, k0, row).cast_const();
-            let mut at = 0;
-            while at < cols {
-                let kernel =
-                    kernels.iter().find(|kernel| kernel.rows <= cols - at).expect("there are tiles of one row");
-                args.ahead.start(kernel.rows, width, args.b);
-                args.a = strip.wrapping_add(at);
-                args.out = across.0.as_mut_ptr().wrapping_add(at * width);
-                args.start = if start.is_some() { args.out.cast_const() } else { std::ptr::null() };
-                (args.start_stride, args.out_stride) = (width, width);
-                // SAFETY: the tier exists, so the processor has the instructions. The strip is readable at these columns and
-                // steps, the panel of `a` over whole vectors, the buffer over the tile.
-                unsafe { kernel.function(Form::Tn, panels)(args) };
-                at += kernel.rows;
-            }
-            let (to, stride) = if last { (tile.0.as_mut_ptr(), cols) } else { wait };
-            // SAFETY: the tile's buffer, or the sums' place, holds `height` rows of `cols`.
-            unsafe { transpose(across.0.as_ptr(), [1, width], to, [stride, 1], [height, cols]) };
-            if last {
-                let (z, z_stride, z_padded) = (tile.0.as_ptr(), cols, false);
-                let done = Finished { z, z_stride, z_padded, problem, row, col, rows: height, cols };
-                // SAFETY: the tile lies inside the result and belongs to this unit.
-                unsafe { self.epilogue.tile(&done) };
-            }
-        }
-    }
-}
-
-/// Memory to be asked for, piece by piece.
-struct Coming {
-    at: *const f32,
-    left: usize,
-}
-
-impl Coming {
-    const NONE: Self = Self { at: std::ptr::null(), left: 0 };
-
-    /// The piece that goes with `steps` steps of a tile.
-    #[inline]
-    fn take(&mut self, steps: usize) -> Option<*const f32> {
-        if self.left == 0 {
-            return None;
-        }
-        let piece = (steps / UNROLL) * Ahead::LINE;
-        let at = self.at;
-        self.at = at.wrapping_add(piece);
-        self.left = self.left.saturating_sub(piece);
-        Some(at)
-    }
 }
 
 /// A chunk of rows of one panel of one problem, over one run of k.
@@ -399,25 +323,6 @@ impl Slots {
     unsafe fn get(&self, slot: usize) -> *mut f32 {
         // SAFETY: the caller's.
         unsafe { (*self.0.add(slot)).as_mut_ptr() }
-    }
-}
-
-/// Copies a block from one order to another: strides are those of rows and of columns.
-///
-/// # Safety
-/// `rows × cols` elements are readable at `src` and writable at `dst`; they do not overlap.
-unsafe fn transpose(
-    src: *const f32,
-    [src_row, src_col]: [usize; 2],
-    dst: *mut f32,
-    [dst_row, dst_col]: [usize; 2],
-    [rows, cols]: [usize; 2],
-) {
-    for c in 0..cols {
-        for r in 0..rows {
-            // SAFETY: the caller's.
-            unsafe { *dst.add(r * dst_row + c * dst_col) = *src.add(r * src_row + c * src_col) };
-        }
     }
 }
 

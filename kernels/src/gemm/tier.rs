@@ -95,8 +95,8 @@ impl Tier {
         Some(tier)
     }
 
-    /// Columns up to which a strip is narrow: it leaves more than half of a vector empty, and a panel of as many rows is a
-    /// tile.
+    /// Columns up to which a strip of a TN product is computed across: half a vector, and a panel of rows as wide fits into a
+    /// tile's buffer.
     pub(crate) fn across(&self) -> usize {
         (self.lanes / 2).min(TILE_LEN / self.panel)
     }
