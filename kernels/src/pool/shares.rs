@@ -1,6 +1,6 @@
 //! Who does which units.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Units in rows and columns. A thread's share is a block of whole columns where there are enough of them, else whole
 /// rows, or else neighbours. The same grid is shared out in the same way every time, so that what a thread has written
@@ -44,8 +44,8 @@ pub(super) struct Shares {
     shares: [Share; Self::MOST],
 }
 
-/// A block of the grid, row after row: `from << 32 | to`, those still to be done.
-struct Share(AtomicU64);
+/// How many units of a block of the grid, row after row, have been taken.
+struct Share(AtomicUsize);
 
 impl Shares {
     /// More threads than this share shares.
@@ -55,13 +55,7 @@ impl Shares {
         let used = slots.clamp(1, Self::MOST);
         let by_rows = grid.rows >= 4 * used && grid.cols < 2 * used;
         let by_cols = !by_rows && grid.cols >= used;
-        let shares = Self { grid, by_cols, used, shares: [const { Share(AtomicU64::new(0)) }; Self::MOST] };
-        for (number, share) in shares.shares.iter().enumerate().take(used) {
-            let (from, to) = (shares.cut(number), shares.cut(number + 1));
-            let units = (to - from) * if by_cols { grid.rows } else { grid.cols };
-            share.0.store(units as u64, Ordering::Relaxed);
-        }
-        shares
+        Self { grid, by_cols, used, shares: [const { Share(AtomicUsize::new(0)) }; Self::MOST] }
     }
 
     /// Where share `i` begins: its first column or its first row.
@@ -74,33 +68,27 @@ impl Shares {
         }
     }
 
-    /// A unit of the slot's own share from the front, or of another one from the back.
+    /// The next unit of the slot's own share, or of another one. Both take them in the same order: the last rows may be fewer
+    /// than the others, and small units, left for last, even out what threads have to wait for one another.
     pub(super) fn take(&self, slot: usize) -> Option<Turn> {
         let own = slot % self.used;
-        let (share, index) = match self.shares[own].front() {
-            Some(index) => (own, index),
-            None => (1..self.used).map(|i| (own + i) % self.used).find_map(|i| Some((i, self.shares[i].back()?)))?,
-        };
-        let from = self.cut(share);
-        let (first_row, first_col, cols) = match self.by_cols {
-            true => (0, from, self.cut(share + 1) - from),
-            false => (from, 0, self.grid.cols),
-        };
-        Some(Turn { slot, row: first_row + index / cols, col: first_col + index % cols, first_col, cols })
+        (0..self.used).map(|i| (own + i) % self.used).find_map(|share| {
+            let from = self.cut(share);
+            let (first_row, first_col, rows, cols) = match self.by_cols {
+                true => (0, from, self.grid.rows, self.cut(share + 1) - from),
+                false => (from, 0, self.cut(share + 1) - from, self.grid.cols),
+            };
+            let index = self.shares[share].next(rows * cols)?;
+            Some(Turn { slot, row: first_row + index / cols, col: first_col + index % cols, first_col, cols })
+        })
     }
 }
 
 impl Share {
-    fn front(&self) -> Option<usize> {
-        let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both + (1 << 32));
-        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        Some((before >> 32) as usize)
-    }
-
-    fn back(&self) -> Option<usize> {
-        let less = |both: u64| (both >> 32 < both & u64::from(u32::MAX)).then(|| both - 1);
-        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        Some((before & u64::from(u32::MAX)) as usize - 1)
+    /// The number of a unit that nobody has had, of `units`.
+    fn next(&self, units: usize) -> Option<usize> {
+        let less = |taken: usize| (taken < units).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()
     }
 }
 
@@ -129,6 +117,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn whoever_helps_leaves_the_last_rows_for_last() {
+        let shares = Shares::new(2, Grid { rows: 3, cols: 4, last: 1.0 });
+        let all: Vec<_> = std::iter::from_fn(|| shares.take(1)).map(|turn| (turn.row, turn.col)).collect();
+        let of = |cols: [usize; 2]| (0..3).flat_map(move |row| cols.map(|col| (row, col)));
+        assert_eq!(all, of([2, 3]).chain(of([0, 1])).collect::<Vec<_>>());
     }
 
     #[test]
