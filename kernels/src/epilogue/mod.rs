@@ -20,7 +20,7 @@ pub(crate) use sums::{Partials, Sums, column_sums, sum_of_squares};
 pub(crate) use top_k::top_k;
 pub(crate) use update::{UpdateTile, update_slice};
 
-use crate::gemm::{Ahead, Epilogue, Finished};
+use crate::gemm::{Ahead, Deferred, Epilogue, Finished};
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -37,6 +37,19 @@ pub(crate) trait TileOp: Sync {
     /// As [`Epilogue::ahead`].
     #[inline(always)]
     fn ahead(&self, _problem: usize, _row: usize, _col: usize, _ahead: &mut Ahead) {}
+
+    /// As [`Epilogue::defer`].
+    #[inline(always)]
+    fn defer(&self, _tile: &Finished, _deferred: &mut Deferred) -> bool {
+        false
+    }
+
+    /// As [`Epilogue::updated`]. `#[inline(always)]` in every implementation.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn updated<S: Simd>(&self, _simd: S, _tile: &Finished) {}
 }
 
 /// An epilogue for one instruction set.
@@ -54,6 +67,18 @@ impl<E: TileOp> Task for Apply<'_, E> {
     }
 }
 
+struct Updated<'a, E>(&'a E, &'a Finished);
+
+impl<E: TileOp> Task for Updated<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // SAFETY: whoever made this task has the tile.
+        unsafe { self.0.updated(simd, self.1) }
+    }
+}
+
 impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
     unsafe fn tile(&self, tile: &Finished) {
         self.0.vectorize(Apply(&self.1, tile));
@@ -61,6 +86,14 @@ impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
 
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
         self.1.ahead(problem, row, col, ahead);
+    }
+
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool {
+        self.1.defer(tile, deferred)
+    }
+
+    unsafe fn updated(&self, tile: &Finished) {
+        self.0.vectorize(Updated(&self.1, tile));
     }
 }
 

@@ -1,12 +1,11 @@
 //! An optimiser's step on a tile of weights, given a tile of their gradient.
 
-use std::marker::PhantomData;
-
 use super::{TileOp, columns, load_whole, side_by_side, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
-use crate::gemm::{Ahead, Finished};
+use crate::gemm::{Ahead, Deferred, Finished};
 use crate::isa::Isa;
-use crate::ops::{Clip, Coefficients, Rule, UpdateVector};
+use crate::math::optimizer::{Adam, By, Clipped, Formula, Momentum, Nesterov, RmsProp, Sgd};
+use crate::ops::{Coefficients, Rule, UpdateVector};
 use crate::simd::{Simd, Task};
 
 /// The epilogue of [`WeightGrad`](crate::ops::WeightGrad) with an update, and the update from a stored gradient.
@@ -21,178 +20,6 @@ pub(crate) struct UpdateTile<'a> {
     pub(crate) w_t: Option<Raw>,
     pub(crate) first: Option<Raw>,
     pub(crate) second: Option<Raw>,
-}
-
-/// The numbers of a step, a vector each.
-#[derive(Clone, Copy)]
-struct By<S: Simd> {
-    simd: S,
-    lr: S::F,
-    decay: S::F,
-    shrink: S::F,
-    m_keep: S::F,
-    m_take: S::F,
-    v_keep: S::F,
-    v_take: S::F,
-    v_scale: S::F,
-    eps: S::F,
-    scale: S::F,
-    limit: S::F,
-    limit_below: S::F,
-}
-
-impl<S: Simd> By<S> {
-    #[inline(always)]
-    fn new(simd: S, by: &Coefficients<f32>) -> Self {
-        let clip = by.clip.unwrap_or(Clip { scale: 1.0, limit: f32::INFINITY });
-        Self {
-            simd,
-            lr: simd.splat(by.lr),
-            decay: simd.splat(by.decay),
-            shrink: simd.splat(by.shrink),
-            m_keep: simd.splat(by.m_keep),
-            m_take: simd.splat(by.m_take),
-            v_keep: simd.splat(by.v_keep),
-            v_take: simd.splat(by.v_take),
-            v_scale: simd.splat(by.v_scale),
-            eps: simd.splat(by.eps),
-            scale: simd.splat(clip.scale),
-            limit: simd.splat(clip.limit),
-            limit_below: simd.splat(-clip.limit),
-        }
-    }
-
-    /// The gradient, clipped.
-    #[inline(always)]
-    fn clipped(&self, g: S::F) -> S::F {
-        let s = self.simd;
-        let g = s.mul(self.scale, g);
-        // Comparisons with NaN are false: it stays.
-        let g = s.select(s.gt(g, self.limit), self.limit, g);
-        s.select(s.lt(g, self.limit_below), self.limit_below, g)
-    }
-
-    /// The gradient with that of the weight decay.
-    #[inline(always)]
-    fn decayed(&self, g: S::F, w: S::F) -> S::F {
-        self.simd.mul_add(self.decay, w, g)
-    }
-
-    /// The velocity of gradient descent with momentum.
-    #[inline(always)]
-    fn velocity(&self, g: S::F, m: S::F) -> S::F {
-        self.simd.mul_add(self.m_keep, m, g)
-    }
-
-    /// The moving average of the squares.
-    #[inline(always)]
-    fn squares(&self, g: S::F, v: S::F) -> S::F {
-        let s = self.simd;
-        s.mul_add(self.v_keep, v, s.mul(s.mul(self.v_take, g), g))
-    }
-
-    /// The weights, shrunk by a decoupled decay and moved along `step` by the learning rate.
-    #[inline(always)]
-    fn moved(&self, w: S::F, step: S::F) -> S::F {
-        self.simd.neg_mul_add(self.lr, step, self.simd.mul(self.shrink, w))
-    }
-}
-
-/// The formulas of [`Rule`] on one vector: `(w, m, v)` of the step before to those after. State a rule does not keep comes and
-/// goes as zero.
-trait Formula {
-    const FIRST: bool;
-    const SECOND: bool;
-
-    /// The gradient as the rule takes it, before the weight decay.
-    #[inline(always)]
-    fn gradient<S: Simd>(_: &By<S>, g: S::F) -> S::F {
-        g
-    }
-
-    /// The step by a gradient with that of the weight decay.
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F);
-}
-
-struct Sgd;
-struct Momentum;
-struct Nesterov;
-struct RmsProp;
-struct Adam;
-/// A formula whose gradient is clipped first.
-struct Clipped<F>(PhantomData<F>);
-
-impl Formula for Sgd {
-    const FIRST: bool = false;
-    const SECOND: bool = false;
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        (by.moved(w, g), m, v)
-    }
-}
-
-impl Formula for Momentum {
-    const FIRST: bool = true;
-    const SECOND: bool = false;
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let m = by.velocity(g, m);
-        (by.moved(w, m), m, v)
-    }
-}
-
-impl Formula for Nesterov {
-    const FIRST: bool = true;
-    const SECOND: bool = false;
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let m = by.velocity(g, m);
-        (by.moved(w, by.velocity(g, m)), m, v)
-    }
-}
-
-impl Formula for RmsProp {
-    const FIRST: bool = false;
-    const SECOND: bool = true;
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let (s, v) = (by.simd, by.squares(g, v));
-        let step = s.div(g, s.add(s.sqrt(v), by.eps));
-        (by.moved(w, step), m, v)
-    }
-}
-
-impl Formula for Adam {
-    const FIRST: bool = true;
-    const SECOND: bool = true;
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let s = by.simd;
-        let m = s.mul_add(by.m_keep, m, s.mul(by.m_take, g));
-        let v = by.squares(g, v);
-        let step = s.div(m, s.mul_add(s.sqrt(v), by.v_scale, by.eps));
-        (by.moved(w, step), m, v)
-    }
-}
-
-impl<F: Formula> Formula for Clipped<F> {
-    const FIRST: bool = F::FIRST;
-    const SECOND: bool = F::SECOND;
-
-    #[inline(always)]
-    fn gradient<S: Simd>(by: &By<S>, g: S::F) -> S::F {
-        by.clipped(g)
-    }
-
-    #[inline(always)]
-    fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        F::step(by, g, w, m, v)
-    }
 }
 
 /// Runs `$body` with `$f` naming the formula of an update's numbers. AdamW is Adam, and Adagrad RMSprop, with other
@@ -261,6 +88,24 @@ impl TileOp for UpdateTile<'_> {
             // SAFETY: the caller's.
             with_formula!(numbers, F => unsafe { self.rows::<_, F, WHOLE>(&by, tile) });
         });
+        // SAFETY: the tile has just been updated; the rest is the caller's.
+        unsafe { self.updated(simd, tile) };
+    }
+
+    #[inline(always)]
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool {
+        let by = &self.by[tile.problem];
+        let (Some(first), Some(second)) = (&self.first, &self.second) else { return false };
+        let adam = matches!((by.rule, by.clip), (Rule::Adam { .. } | Rule::AdamW { .. }, None));
+        let in_panels = [&self.w, first, second].iter().all(|matrix| matrix.row_stride() == deferred.panel());
+        if adam && in_panels {
+            deferred.adam(tile, by, [&self.w, first, second].map(|matrix| matrix.at(tile.problem, tile.row, tile.col)));
+        }
+        adam && in_panels
+    }
+
+    #[inline(always)]
+    unsafe fn updated<S: Simd>(&self, simd: S, tile: &Finished) {
         let end = tile.row + tile.rows;
         if let Some(w_t) = self.w_t
             && (end.is_multiple_of(self.group) || end == self.m)
@@ -273,13 +118,15 @@ impl TileOp for UpdateTile<'_> {
 
     #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
-        for matrix in [Some(self.w), self.first, self.second].into_iter().flatten() {
+        for matrix in [Some(&self.w), self.first.as_ref(), self.second.as_ref()].into_iter().flatten() {
             ahead.push(matrix.at(problem, row, col), matrix.row_stride());
         }
-        if let Some(w_t) = self.w_t {
+        if let Some(w_t) = &self.w_t {
             // Of the block that is transposed at the end of the group, as much as the tile is of the group.
-            let start = row / self.group * self.group;
-            let (down, across) = ((row - start) % ahead.width(), (row - start) / ahead.width());
+            let in_group = (row as u32) % (self.group as u32);
+            let start = row - in_group as usize;
+            let (down, across) =
+                ((in_group % ahead.width() as u32) as usize, (in_group / ahead.width() as u32) as usize);
             ahead.push(w_t.at(problem, col + down, start + across * ahead.width()), w_t.row_stride());
         }
     }

@@ -17,10 +17,12 @@
 //! In the NN form the broadcast scalars of one row are neighbours, in runs as long as a panel of `a` is wide; in the TN
 //! form the scalars of one step are neighbours and a step is a row. Strides are in elements.
 //!
-//! Nothing but this happens in the function: what follows a product runs on the stored tile in a function of its own,
-//! because its register needs would make the compiler spill accumulators inside the loop.
+//! What follows a product runs on the stored tile in a function of its own, because its register needs would make the compiler
+//! spill accumulators inside the loop. Only an optimiser's step on the tile before is taken inside it, where there are registers
+//! for that: see [`Deferred`].
 
 use super::ahead::Ahead;
+use super::deferred::Deferred;
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -53,6 +55,8 @@ pub(crate) struct TileArgs {
     pub(crate) next: *const f32,
     /// What the epilogue will touch.
     pub(crate) ahead: Ahead,
+    /// What is left to do of the tile before, for kernels that do so.
+    pub(crate) deferred: Deferred,
 }
 
 /// A micro-kernel.
@@ -70,16 +74,18 @@ pub(crate) struct TileKernel {
     pub(crate) rows: usize,
     nn: [TileFn; 2],
     tn: [TileFn; 2],
+    deferring: Option<TileFn>,
 }
 
 impl TileKernel {
-    /// With `P`, the tier's panel, for the fixed width.
-    pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize, const P: usize>() -> Self {
+    /// With `P`, the tier's panel, for the fixed width. `DEFERS`: where registers are left for what is deferred.
+    pub(crate) const fn new<S: Simd, const MR: usize, const NV: usize, const P: usize, const DEFERS: bool>() -> Self {
         const { assert!(MR * NV * S::LANES <= super::TILE_LEN, "a tile has to fit into its buffer") };
         Self {
             rows: MR,
-            nn: [tile::<S, MR, NV, false, 0>, tile::<S, MR, NV, false, P>],
-            tn: [tile::<S, MR, NV, true, 0>, tile::<S, MR, NV, true, P>],
+            nn: [tile::<S, MR, NV, false, 0, false>, tile::<S, MR, NV, false, P, false>],
+            tn: [tile::<S, MR, NV, true, 0, false>, tile::<S, MR, NV, true, P, false>],
+            deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, DEFERS>) } else { None },
         }
     }
 
@@ -91,23 +97,34 @@ impl TileKernel {
             Form::Tn => self.tn[usize::from(panels)],
         }
     }
+
+    /// The function for the TN form and strides of the tier's panel that also does what is deferred, where there is one.
+    #[inline]
+    pub(crate) fn deferring(&self) -> Option<TileFn> {
+        self.deferring
+    }
 }
 
 /// `P` is the stride of `a` and `b`, or 0 where the arguments say.
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize>(args: &TileArgs) {
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool>(
+    args: &TileArgs,
+) {
     debug_assert!(P == 0 || (args.a_stride == P && args.b_stride == P));
     // SAFETY: the caller's: the processor has the instructions.
     let simd = unsafe { S::assume() };
-    simd.vectorize(Tile::<MR, NV, TN, P>(args));
+    simd.vectorize(Tile::<MR, NV, TN, P, DEFERS>(args));
 }
 
-struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize>(&'a TileArgs);
+struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool>(&'a TileArgs);
 
-impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for Tile<'_, MR, NV, TN, P> {
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool> Task
+    for Tile<'_, MR, NV, TN, P, DEFERS>
+{
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        const { assert!(TN || !DEFERS, "weight gradients have something to defer, and one run of k") };
         let args = self.0;
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
@@ -116,7 +133,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         let (lines, end) =
             if P == 0 { (0, ahead.end) } else { (Ahead::lines_of_row(NV * S::LANES, P), Ahead::end_of(MR, P)) };
         debug_assert_eq!((MR, NV * S::LANES, end), (ahead.rows, ahead.width, ahead.end));
-        let mut line = ahead.before(args.k / UNROLL, lines, P);
+        let deferred = if DEFERS { args.deferred.within::<S>(args.k) } else { 0 };
+        // Between deferred vectors there is less than a round, and a line is asked for as well.
+        let deferred_rounds = deferred * Deferred::STEPS / UNROLL;
+        let mut line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -133,7 +153,27 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
             let mut a = run;
-            for round in 0..steps / UNROLL {
+            if DEFERS {
+                for vector in 0..deferred {
+                    simd::prefetch_l2(next);
+                    next = next.wrapping_add(Ahead::LINE * Deferred::STEPS / UNROLL);
+                    if line < end {
+                        ahead.ask(line);
+                    }
+                    line = Ahead::after(line, lines, P);
+                    const { assert!(Deferred::STEPS == 2) };
+                    // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
+                    unsafe {
+                        step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride);
+                        pin(simd, &mut acc);
+                        let direction = args.deferred.moments::<S, NV, P>(simd, vector);
+                        step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride);
+                        pin(simd, &mut acc);
+                        args.deferred.weights::<S, NV, P>(simd, vector, direction);
+                    }
+                }
+            }
+            for round in deferred_rounds..steps / UNROLL {
                 simd::prefetch_l2(next);
                 next = next.wrapping_add(Ahead::LINE);
                 if !TN && P > 0 {
@@ -163,6 +203,25 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize> Task for 
                 // SAFETY: `TileFn`'s contract for `out`.
                 unsafe { simd.store(args.out.add(i * args.out_stride + j * S::LANES), v) };
             }
+        }
+        if DEFERS {
+            for vector in deferred..args.deferred.vectors::<S>() {
+                // SAFETY: as above.
+                unsafe {
+                    let direction = args.deferred.moments::<S, NV, P>(simd, vector);
+                    args.deferred.weights::<S, NV, P>(simd, vector, direction);
+                }
+            }
+        }
+    }
+}
+
+/// Keeps the compiler from mixing the steps before with what comes behind: it would run out of registers.
+#[inline(always)]
+fn pin<S: Simd, const MR: usize, const NV: usize>(simd: S, acc: &mut [[S::F; NV]; MR]) {
+    for row in acc {
+        for sum in row {
+            *sum = simd.pin(*sum);
         }
     }
 }

@@ -17,11 +17,14 @@
 mod across;
 mod ahead;
 pub(crate) mod cache;
+mod deferred;
 mod kernel;
 mod pack;
 mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
+
+use std::mem::MaybeUninit;
 
 use crate::matrix::AlignedVec;
 use crate::ops::Form;
@@ -29,6 +32,7 @@ use crate::ops::check::Dims;
 use crate::pool::{self, Grid, Turn};
 pub(crate) use ahead::Ahead;
 use ahead::Coming;
+pub(crate) use deferred::Deferred;
 use kernel::TileArgs;
 use plan::Plan;
 pub(crate) use plan::group;
@@ -77,6 +81,16 @@ pub(crate) trait Epilogue: Sync {
 
     /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`.
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead);
+
+    /// Whether all there is to do on the tile, but for what [`Epilogue::updated`] does, was put off into `deferred`. The tile is
+    /// then kept until that was done.
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool;
+
+    /// Does the rest on a tile on which what was deferred has been done.
+    ///
+    /// # Safety
+    /// As for [`Epilogue::tile`].
+    unsafe fn updated(&self, tile: &Finished);
 }
 
 /// One product with its epilogue.
@@ -207,7 +221,10 @@ impl Product<'_> {
         let (first, last) = (k0 == 0, k0 + steps == k);
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= tier.lanes;
-        let mut tile = TileBuffer([0.0; TILE_LEN]);
+        let mut buffers = [const { MaybeUninit::<TileBuffer>::uninit() }; 2];
+        let [mut tile, mut other] = buffers.each_mut().map(|buffer| buffer.as_mut_ptr().cast::<f32>());
+        // The tile whose work is deferred: it is in the other buffer.
+        let mut deferred = None;
         let (b, b_stride) = if plan.pack_b {
             // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
             unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
@@ -231,6 +248,7 @@ impl Product<'_> {
             out_stride: 0,
             next: b,
             ahead: Ahead::new(tier.panel),
+            deferred: Deferred::new(tier.panel),
         };
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && in_panels && cols <= tier.across() {
@@ -238,6 +256,7 @@ impl Product<'_> {
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols) };
         }
         let mut row = rows.start;
+        let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
             let mut choice = 0;
@@ -268,25 +287,39 @@ impl Product<'_> {
                     (true, Some(start)) => {
                         let (from, stride) = (start.at(problem, row, col), start.row_stride());
                         // SAFETY: the starting sums have the shape of the result; the buffer holds a tile.
-                        unsafe { copy(from, stride, tile.0.as_mut_ptr(), width, kernel.rows, cols) };
-                        (tile.0.as_ptr(), width)
+                        unsafe { copy(from, stride, tile, width, kernel.rows, cols) };
+                        (tile.cast_const(), width)
                     }
                 };
-                (args.out, args.out_stride) = if last { (tile.0.as_mut_ptr(), width) } else { (wait, tier.panel) };
-                let call = kernel.function(self.form, panels);
+                (args.out, args.out_stride) = if last { (tile, width) } else { (wait, tier.panel) };
+                let call = kernel.deferring().filter(|_| defers).unwrap_or(kernel.function(self.form, panels));
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
                 // only; `start` and `out` are tiles in scratch or on the stack.
                 unsafe { call(&args) };
+                if let Some(before) = deferred.take() {
+                    args.deferred.clear();
+                    // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
+                    unsafe { self.epilogue.updated(&before) };
+                }
                 if last {
                     let rows = kernel.rows;
-                    let z = tile.0.as_ptr();
+                    let z = tile.cast_const();
                     let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
-                    // SAFETY: the tile lies inside the result and belongs to this unit.
-                    unsafe { self.epilogue.tile(&done) };
+                    if defers && self.epilogue.defer(&done, &mut args.deferred) {
+                        deferred = Some(done);
+                        std::mem::swap(&mut tile, &mut other);
+                    } else {
+                        // SAFETY: the tile lies inside the result and belongs to this unit.
+                        unsafe { self.epilogue.tile(&done) };
+                    }
                 }
                 row += kernel.rows;
             }
+        }
+        if let Some(last) = deferred {
+            // SAFETY: as above; there is no loop left to do it in.
+            unsafe { self.epilogue.tile(&last) };
         }
     }
 }

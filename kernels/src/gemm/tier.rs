@@ -21,10 +21,17 @@ pub(crate) struct Tier {
     pub(crate) half: &'static [TileKernel],
 }
 
-/// `tiles![S, panel; 4: 6 5 4; 3: 8]` lists kernels as width in vectors: heights.
+/// `tiles![S, panel; 4 deferring: 6 5 4; 3: 8]` lists kernels as width in vectors: heights. Deferring are those that have enough
+/// registers for it.
 macro_rules! tiles {
-    ($s:ty, $p:literal; $($nv:literal: $($mr:literal)*);*) => {
-        &[$(&[$(TileKernel::new::<$s, $mr, $nv, $p>()),*]),*]
+    ($s:ty, $p:literal; $($nv:literal $($defers:ident)?: $($mr:literal)*);*) => {
+        &[$(tiles![@ $s, $p, $nv, $($defers)?: $($mr)*]),*]
+    };
+    (@ $s:ty, $p:literal, $nv:literal, deferring: $($mr:literal)*) => {
+        &[$(TileKernel::new::<$s, $mr, $nv, $p, true>()),*]
+    };
+    (@ $s:ty, $p:literal, $nv:literal, : $($mr:literal)*) => {
+        &[$(TileKernel::new::<$s, $mr, $nv, $p, false>()),*]
     };
 }
 
@@ -34,10 +41,10 @@ static AVX512: Tier = Tier {
     lanes: Avx512::LANES,
     panel: 64,
     tiles: tiles![Avx512, 64;
-        1: 24 16 8 4 2 1;
-        2: 12 8 4 2 1;
-        3: 6 4 2 1;
-        4: 6 5 4 3 2 1],
+        1 deferring: 24 16 8 4 2 1;
+        2 deferring: 12 8 4 2 1;
+        3 deferring: 6 4 2 1;
+        4 deferring: 6 5 4 3 2 1],
     // A processor with AVX-512 has AVX2.
     half: tiles![Avx2, 64; 1: 8 4 2 1][0],
 };

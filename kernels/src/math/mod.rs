@@ -26,6 +26,7 @@
 mod exp;
 mod log;
 mod log1p;
+pub(crate) mod optimizer;
 mod sigmoid;
 mod slice;
 mod softplus;

@@ -103,6 +103,19 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn pin(self, v: __m512) -> __m512 {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn pin(mut v: __m512) -> __m512 {
+            // SAFETY: no instruction is added.
+            unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) v, options(nostack, preserves_flags)) };
+            v
+        }
+        // SAFETY: the token proves the instructions.
+        unsafe { pin(v) }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         // SAFETY: the caller's: 16 rows at both ends. The shuffles touch no memory.
         unsafe {

@@ -188,6 +188,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         normal_power(self, self.max(n, self.splat(-126.0)))
     }
 
+    /// `v`, of which the compiler knows no more than that it is in a register: what it is made from comes before, and what is made
+    /// from it, and any access to memory behind, after.
+    #[inline(always)]
+    fn pin(self, v: Self::F) -> Self::F {
+        v
+    }
+
     /// Transposes a `LANES × LANES` block: row r of the result is column r of the source.
     /// # Safety
     /// `LANES` rows of `LANES` elements, `src_stride` apart, are readable at `src`, and as many, `dst_stride` apart,
@@ -217,6 +224,21 @@ pub(crate) fn prefetch_l2(p: *const f32) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
+}
+
+/// `p`, of which the compiler no longer knows that it is the same: it reads again what is behind it.
+#[inline(always)]
+pub(crate) fn opaque<T>(p: &T) -> &T {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "there are no instructions that could follow it")]
+    // SAFETY: no instruction is added, so the register still holds the address of what was borrowed.
+    unsafe {
+        let mut at: *const T = p;
+        core::arch::asm!("/* {0} */", inout(reg) at, options(nomem, nostack, preserves_flags));
+        &*at
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    p
 }
 
 /// `2ⁿ` for whole n, −126 ≤ n ≤ 127.

@@ -13,6 +13,8 @@ pub(crate) struct Kernel {
     pub(crate) tn: bool,
     /// The fixed stride, or 0.
     pub(crate) panel: usize,
+    /// Whether it takes an optimiser's step on the tile before as well.
+    pub(crate) defers: bool,
 }
 
 /// What a loop does in one round.
@@ -23,13 +25,14 @@ pub(crate) struct Counts {
     pub(crate) loads: usize,
     /// Scalars read into every lane, likewise.
     pub(crate) broadcasts: usize,
+    pub(crate) roots: usize,
     /// Instructions that read or write the stack.
     pub(crate) stack: usize,
     pub(crate) instructions: usize,
 }
 
-/// The kernels of a listing with their innermost loop of the most multiply-adds; `None` where there is no such loop.
-pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Option<Counts>)> {
+/// The kernels of a listing with their innermost loops that have multiply-adds, the one with the most first.
+pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Vec<Counts>)> {
     let mut found = Vec::new();
     let mut lines = listing.lines().peekable();
     while let Some(line) = lines.next() {
@@ -38,7 +41,7 @@ pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Option<Counts>)> {
         while let Some(line) = lines.next_if(|line| !is_function(line)) {
             body.push(line.trim());
         }
-        found.push((kernel, hot_loop(&body)));
+        found.push((kernel, loops(&body)));
     }
     found
 }
@@ -56,7 +59,7 @@ fn is_function(line: &str) -> bool {
     line.starts_with("_R") && line.ends_with(':')
 }
 
-/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P>` inside the token's `Simd::vectorize::inner`.
+/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P, DEFERS>` inside the token's `Simd::vectorize::inner`.
 fn kernel(name: &str) -> Option<Kernel> {
     if !name.contains("9vectorize5inner") {
         return None;
@@ -64,12 +67,12 @@ fn kernel(name: &str) -> Option<Kernel> {
     let isa = ["Avx512", "Avx2"].into_iter().find(|isa| name.contains(&format!("{}{isa}", isa.len())))?;
     const TILE: &str = "6kernel4Tile";
     let mut at = name.find(TILE)? + TILE.len();
-    let mut numbers = [0; 4];
+    let mut numbers = [0; 5];
     for number in &mut numbers {
         (*number, at) = constant(name, at)?;
     }
-    let [mr, nv, tn, panel] = numbers;
-    Some(Kernel { isa, nv, mr, tn: tn == 1, panel })
+    let [mr, nv, tn, panel, defers] = numbers;
+    Some(Kernel { isa, nv, mr, tn: tn == 1, panel, defers: defers == 1 })
 }
 
 /// A constant argument and where it ends: `K`, then a type (`j`: usize, `b`: bool) and hexadecimal digits up to `_`, or
@@ -105,10 +108,10 @@ fn base_62(text: &str) -> Option<usize> {
     text.bytes().try_fold(0usize, |sum, c| Some(sum * 62 + usize::from(digit(c)?))).map(|sum| sum + 1)
 }
 
-/// The loop with the most multiply-adds of those that hold no other loop with any.
+/// The loops with multiply-adds that hold no other loop with any, the one with the most first.
 ///
 /// A loop reaches from a label to the last jump back to it.
-fn hot_loop(body: &[&str]) -> Option<Counts> {
+fn loops(body: &[&str]) -> Vec<Counts> {
     let mut labels = HashMap::new();
     let mut loops: HashMap<usize, usize> = HashMap::new();
     for (at, line) in body.iter().enumerate() {
@@ -128,7 +131,9 @@ fn hot_loop(body: &[&str]) -> Option<Counts> {
     let innermost = counted
         .iter()
         .filter(|(from, to, _)| !counted.iter().any(|(f, t, _)| (f, t) != (from, to) && from <= f && t <= to));
-    innermost.map(|(_, _, counts)| *counts).max_by_key(|counts| counts.fmas)
+    let mut innermost: Vec<_> = innermost.map(|(_, _, counts)| *counts).collect();
+    innermost.sort_by_key(|counts| std::cmp::Reverse(counts.fmas));
+    innermost
 }
 
 fn count(body: &[&str], from: usize, to: usize) -> Counts {
@@ -146,6 +151,7 @@ fn count(body: &[&str], from: usize, to: usize) -> Counts {
         let moves = code.starts_with("vmov") && memory && !operands.ends_with(')');
         let broadcasts = code.starts_with("vbroadcast") && memory;
         counts.instructions += 1;
+        counts.roots += usize::from(code.starts_with("vsqrt"));
         counts.fmas += usize::from(fma);
         counts.loads += usize::from(moves || fma && memory && !every_lane);
         counts.broadcasts += usize::from(broadcasts || fma && every_lane);
@@ -161,7 +167,7 @@ mod tests {
     use super::*;
 
     const NAME: &str = "_RINvNvXNtNtCs1_11sae_kernels4simd4avx2NtB5_4Avx2NtB7_4Simd9vectorize5innerINtNtNtB9_4gemm6kernel\
-                        4TileKj2_KB1C_Kb1_Kj10_EEB9_";
+                        4TileKj2_KB1C_Kb1_Kj10_Kb0_EEB9_";
 
     /// Two rows of two vectors, one step a round, and what a listing has around it.
     fn listing(inner: &str) -> String {
@@ -199,14 +205,15 @@ mod tests {
 
     fn only(inner: &str) -> Counts {
         let found = kernels(&listing(inner));
-        let [(kernel, Some(counts))] = found[..] else { panic!("{found:?}") };
-        assert_eq!(kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, panel: 16 });
+        let [(kernel, loops)] = &found[..] else { panic!("{found:?}") };
+        let &[counts] = &loops[..] else { panic!("{found:?}") };
+        assert_eq!(*kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, panel: 16, defers: false });
         counts
     }
 
     #[test]
     fn the_innermost_loop_is_counted_and_nothing_around_it() {
-        let expected = Counts { fmas: 4, loads: 2, broadcasts: 2, stack: 0, instructions: 12 };
+        let expected = Counts { fmas: 4, loads: 2, broadcasts: 2, roots: 0, stack: 0, instructions: 12 };
         assert_eq!(only(WHOLE), expected);
     }
 
@@ -225,7 +232,7 @@ mod tests {
         let line = "\tvmovups\t-64(%rbp), %ymm7\n";
         assert_eq!(only(line).stack, 0);
         let framed = listing(line).replace("\t.cfi_startproc", "\tmovq\t%rsp, %rbp");
-        assert_eq!(kernels(&framed)[0].1.unwrap().stack, 1);
+        assert_eq!(kernels(&framed)[0].1[0].stack, 1);
     }
 
     #[test]
@@ -238,10 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn every_innermost_loop_is_counted_the_largest_first() {
+        let root = "\tvfmadd231ps\t%ymm5, %ymm6, %ymm1\n\tvsqrtps\t%ymm1, %ymm7\n";
+        let listing = listing(WHOLE).replace("\tretq\n_R", &format!(".LBB0_7:\n{root}\tjne\t.LBB0_7\n\tretq\n_R"));
+        let found = &kernels(&listing)[0].1;
+        let of = |counts: &Counts| (counts.fmas, counts.roots);
+        assert_eq!(found.iter().map(of).collect::<Vec<_>>(), [(4, 0), (1, 1)]);
+    }
+
+    #[test]
     fn a_kernel_without_a_loop_is_listed_without_counts() {
         let flat = listing(WHOLE).replace(".LBB0_2\n", ".LBB0_9\n").replace(".LBB0_1\n", ".LBB0_9\n");
         assert_eq!(kernels(&flat).len(), 1);
-        assert_eq!(kernels(&flat)[0].1, None);
+        assert_eq!(kernels(&flat)[0].1, []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The unfused backend over the fused backend's own product: then both compute the same chains, and whatever differs
 //! between them would be the doing of fusion.
 
-use sae_kernels::ops::{Form, Gemm};
+use sae_kernels::ops::{Form, Gemm, Rule};
 use sae_kernels::{Backend, Fused, Isa, Layout, MatMut, MatRef, Product, Sgemm, Unfused};
 
 use crate::support::{Case, Data, Op, Places, Shared, Storage, run, share, training};
@@ -30,6 +30,14 @@ fn both(isa: Isa) -> (Fused, Unfused<FusedProduct>) {
     (Fused::with_isa(isa).unwrap(), Unfused::with_isa(product, isa).unwrap())
 }
 
+fn same(isa: Isa, [left, right]: [&mut dyn Backend; 2], case: &Case, data: &Data, places: &Places) {
+    let [left, right] = [left, right].map(|backend| run(backend, case, data, places).bits());
+    for ((name, left), (_, right)) in left.into_iter().zip(right) {
+        let different = left.iter().zip(&right).position(|(l, r)| l != r);
+        assert_eq!((left.len(), different), (right.len(), None), "{isa}: {name} of {case:?}, {places:?}");
+    }
+}
+
 #[test]
 fn fused_and_unfused_compute_the_same_bits() {
     for isa in Isa::available() {
@@ -42,11 +50,28 @@ fn fused_and_unfused_compute_the_same_bits() {
                 let case = Case { batch: 2, shared: Shared::A, ..Case::new(op, shape) };
                 let data = Data::random(&case, seed as u64);
                 let places = &all[seed % all.len()];
-                let [left, right] =
-                    [run(&mut fused, &case, &data, places).bits(), run(&mut unfused, &case, &data, places).bits()];
-                for ((name, left), (_, right)) in left.into_iter().zip(right) {
-                    let different = left.iter().zip(&right).position(|(l, r)| l != r);
-                    assert_eq!((left.len(), different), (right.len(), None), "{isa}: {name} of {case:?}");
+                same(isa, [&mut fused, &mut unfused], &case, &data, places);
+            }
+        }
+    }
+}
+
+/// Adam's steps, which some tiers take between the steps of the next tile's loop: tiles of every width and height, a last one
+/// that has no next, loops too short for all vectors or for any, and, beside them, what is taken at once.
+#[test]
+fn updates_in_the_next_tiles_loop_are_those_of_a_stored_gradient() {
+    for isa in Isa::available() {
+        let (mut fused, mut unfused) = both(isa);
+        let panel = fused.panel().unwrap();
+        let rules = [Rule::adam(), Rule::adamw(), Rule::rmsprop()];
+        let shapes = [1, 5, 6, 7, 16, 64, 65, 200].into_iter().flat_map(|m| [16, 32, 48, 64, 80, 131].map(|n| [m, n]));
+        for (seed, [m, n]) in shapes.enumerate().step_by(share()) {
+            for k in [0, 1, 3, 4, 7, 30, 47, 48, 64, 129] {
+                let op = Op::Update { rule: rules[seed % rules.len()], transposed: seed % 2 == 0 };
+                let case = Case { batch: 2, ..Case::new(op, [m, n, k]) };
+                let data = Data::random(&case, seed as u64);
+                for places in [Places::all(Storage::Panel(panel)), Places::all(Storage::Panel(2 * panel))] {
+                    same(isa, [&mut fused, &mut unfused], &case, &data, &places);
                 }
             }
         }

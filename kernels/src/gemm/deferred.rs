@@ -1,0 +1,119 @@
+//! An optimiser's step on a finished tile, taken between the steps of the next tile's loop.
+//!
+//! ```text
+//! at once     tile 0: k-loop │ root and division of 24 vectors │ tile 1: k-loop │ …
+//! deferred    tile 0: k-loop │ tile 1: k-loop, and after every second step a vector of tile 0 │ …
+//! ```
+//!
+//! A processor computes roots and divisions in one unit, one after the other. Taken at once, a tile's step waits for it while the
+//! units for multiply-adds have little to do; between the steps of a product it costs what its other operations do. Only where a
+//! tile leaves registers for it: with 32 of them.
+
+use super::Finished;
+use super::kernel::UNROLL;
+use crate::math::optimizer::By;
+use crate::ops::Coefficients;
+use crate::simd::{self, Simd};
+
+/// Adam's step on a tile of whole vectors whose weights and moments are in panels of the tier's width: the rule that is used
+/// most and has most to wait for. Without any elements it is nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferred {
+    /// The gradient, row behind row.
+    z: *const f32,
+    w: *mut f32,
+    m: *mut f32,
+    v: *mut f32,
+    by: *const Coefficients<f32>,
+    elements: usize,
+    panel: usize,
+}
+
+impl Deferred {
+    /// Steps of the loop that go with a vector.
+    pub(super) const STEPS: usize = UNROLL / 2;
+
+    /// Nothing, of panels of `panel` columns.
+    pub(super) fn new(panel: usize) -> Self {
+        let none = std::ptr::null_mut();
+        Self { z: none, w: none, m: none, v: none, by: std::ptr::null(), elements: 0, panel }
+    }
+
+    /// Columns of a panel of the weights and moments.
+    #[inline(always)]
+    pub(crate) fn panel(&self) -> usize {
+        self.panel
+    }
+
+    /// Adam's step by the gradient `tile` on the weights and moments that begin at these addresses.
+    #[inline(always)]
+    pub(crate) fn adam(&mut self, tile: &Finished, by: &Coefficients<f32>, [w, m, v]: [*mut f32; 3]) {
+        debug_assert_eq!(tile.z_stride, tile.cols);
+        let (z, elements) = (tile.z, tile.rows * tile.cols);
+        *self = Self { z, w, m, v, by, elements, ..*self };
+    }
+
+    /// It has been carried out.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        self.elements = 0;
+    }
+
+    #[inline(always)]
+    pub(super) fn vectors<S: Simd>(&self) -> usize {
+        self.elements / S::LANES
+    }
+
+    /// How many of the vectors go into a loop of `k` steps: as many as in whole rounds of it.
+    #[inline(always)]
+    pub(super) fn within<S: Simd>(&self, k: usize) -> usize {
+        const A_ROUND: usize = UNROLL / Deferred::STEPS;
+        (self.vectors::<S>() / A_ROUND).min(k / UNROLL) * A_ROUND
+    }
+
+    /// The first half of the step on vector number `i` of the tile, which is `NV` vectors wide: the moments, and where the weights
+    /// will go.
+    ///
+    /// # Safety
+    /// There is such a vector, and nobody else touches its weights and moments.
+    #[inline(always)]
+    pub(super) unsafe fn moments<S: Simd, const NV: usize, const P: usize>(&self, simd: S, i: usize) -> S::F {
+        let [w, m, v] = [self.w, self.m, self.v].map(|matrix| matrix.wrapping_add(Self::place::<S, NV, P>(i)));
+        // SAFETY: the caller's: the vector is one of the buffer and of each matrix.
+        unsafe {
+            let by = self.by(simd);
+            let g = by.decayed(simd.load(self.z.wrapping_add(i * S::LANES)), simd.load(w));
+            let (first, second) = (by.average(g, simd.load(m)), by.squares(g, simd.load(v)));
+            simd.store(m, first);
+            simd.store(v, second);
+            by.direction(first, second)
+        }
+    }
+
+    /// The second half: the weights go there.
+    ///
+    /// # Safety
+    /// As for the first.
+    #[inline(always)]
+    pub(super) unsafe fn weights<S: Simd, const NV: usize, const P: usize>(&self, simd: S, i: usize, direction: S::F) {
+        let w = self.w.wrapping_add(Self::place::<S, NV, P>(i));
+        // SAFETY: as above.
+        unsafe { simd.store(w, self.by(simd).moved(simd.load(w), direction)) };
+    }
+
+    /// Where vector number `i` is in the matrices.
+    #[inline(always)]
+    fn place<S: Simd, const NV: usize, const P: usize>(i: usize) -> usize {
+        i / NV * P + i % NV * S::LANES
+    }
+
+    /// The step's numbers, read again each time: kept, they would need the accumulators' registers.
+    ///
+    /// # Safety
+    /// There is a step.
+    #[inline(always)]
+    unsafe fn by<S: Simd>(&self, simd: S) -> By<S> {
+        // SAFETY: they outlive the product.
+        By::new(simd, simd::opaque(unsafe { &*self.by }))
+    }
+}
