@@ -232,7 +232,8 @@ fn legend(svg: &mut Svg, title: &str, names: &[&str]) {
     }
 }
 
+/// A level with its label, on the left: curves rise to the right.
 fn mark(svg: &mut Svg, scale: Scale) {
     svg.line((LEFT, scale.y(scale.mark)), (RIGHT, scale.y(scale.mark)), MARK);
-    svg.text((RIGHT, scale.y(scale.mark) - 6.0), 11.5, Anchor::End, "", scale.mark_label);
+    svg.text((LEFT + 4.0, scale.y(scale.mark) - 6.0), 11.5, Anchor::Start, "", scale.mark_label);
 }
