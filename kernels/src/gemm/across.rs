@@ -4,15 +4,17 @@ use std::ops::Range;
 
 use super::kernel::TileArgs;
 use super::plan::Plan;
-use super::{Finished, Product, TILE_LEN, TileBuffer, Unit};
+use super::{Finished, Product, Unit};
 use crate::ops::Form;
 
 impl Product<'_> {
     /// A unit of few columns of a TN product, `args.b` its strip of `b`. Vectors lie along its rows, which are neighbours in a
     /// panel of `a`, and scalars are the columns: the tile of the transposed product, `bᵀ·a`, which is transposed at its end.
+    /// Between them, a buffer each.
     ///
     /// # Safety
-    /// As [`Product::run`]; `a` is in whole panels of the tier's width.
+    /// As [`Product::run`]; `a` is in whole panels of the tier's width; the buffers hold [`TILE_LEN`](super::TILE_LEN) elements and
+    /// are nobody else's.
     pub(super) unsafe fn unit_across(
         &self,
         plan: &Plan,
@@ -20,6 +22,7 @@ impl Product<'_> {
         args: &mut TileArgs,
         rows: Range<usize>,
         cols: usize,
+        [across, tile]: [*mut f32; 2],
     ) {
         let &Unit { problem, k0, steps, waiting, .. } = unit;
         let tier = self.tier;
@@ -28,7 +31,6 @@ impl Product<'_> {
         let col = unit.strip * plan.strip;
         let (first, last) = (k0 == 0, k0 + steps == self.dims.k);
         let (strip, strip_stride) = (args.b, args.b_stride);
-        let (mut across, mut tile) = (TileBuffer([0.0; TILE_LEN]), TileBuffer([0.0; TILE_LEN]));
         (args.a_stride, args.b_stride) = (strip_stride, tier.panel);
         let panels = strip_stride == tier.panel;
         for row in rows.clone().step_by(plan.quantum) {
@@ -42,7 +44,7 @@ impl Product<'_> {
             };
             if let Some((from, stride)) = start {
                 // SAFETY: the starting sums have the shape of the result; the buffer holds `cols` rows of `width`.
-                unsafe { transpose(from, [stride, 1], across.0.as_mut_ptr(), [1, width], [height, cols]) };
+                unsafe { transpose(from, [stride, 1], across, [1, width], [height, cols]) };
             }
             args.b = self.a.at(problem, k0, row).cast_const();
             let mut at = 0;
@@ -51,7 +53,7 @@ impl Product<'_> {
                     kernels.iter().find(|kernel| kernel.rows <= cols - at).expect("there are tiles of one row");
                 args.ahead.start(kernel.rows, width, args.b);
                 args.a = strip.wrapping_add(at);
-                args.out = across.0.as_mut_ptr().wrapping_add(at * width);
+                args.out = across.wrapping_add(at * width);
                 args.start = if start.is_some() { args.out.cast_const() } else { std::ptr::null() };
                 (args.start_stride, args.out_stride) = (width, width);
                 // SAFETY: the tier exists, so the processor has the instructions. The strip is readable at these columns and
@@ -59,11 +61,11 @@ impl Product<'_> {
                 unsafe { kernel.function(Form::Tn, panels)(args) };
                 at += kernel.rows;
             }
-            let (to, stride) = if last { (tile.0.as_mut_ptr(), cols) } else { wait };
+            let (to, stride) = if last { (tile, cols) } else { wait };
             // SAFETY: the tile's buffer, or the sums' place, holds `height` rows of `cols`.
-            unsafe { transpose(across.0.as_ptr(), [1, width], to, [stride, 1], [height, cols]) };
+            unsafe { transpose(across.cast_const(), [1, width], to, [stride, 1], [height, cols]) };
             if last {
-                let (z, z_stride, z_padded) = (tile.0.as_ptr(), cols, false);
+                let (z, z_stride, z_padded) = (tile.cast_const(), cols, false);
                 let done = Finished { z, z_stride, z_padded, problem, row, col, rows: height, cols };
                 // SAFETY: the tile lies inside the result and belongs to this unit.
                 unsafe { self.epilogue.tile(&done) };

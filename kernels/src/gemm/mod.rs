@@ -221,8 +221,13 @@ impl Product<'_> {
         let (first, last) = (k0 == 0, k0 + steps == k);
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= tier.lanes;
-        let mut buffers = [const { MaybeUninit::<TileBuffer>::uninit() }; 2];
-        let [mut tile, mut other] = buffers.each_mut().map(|buffer| buffer.as_mut_ptr().cast::<f32>());
+        let mut buffers = [const { TileBuffer(MaybeUninit::uninit()) }; 2];
+        let [mut tile, mut other] = buffers.each_mut().map(|buffer| buffer.0.as_mut_ptr().cast::<f32>());
+        if !first || self.start.is_some() {
+            // What a tile starts from is read in whole vectors, also where there are fewer numbers.
+            // SAFETY: the buffers are that long.
+            [tile, other].into_iter().for_each(|buffer| unsafe { buffer.write_bytes(0, TILE_LEN) });
+        }
         // The tile whose work is deferred: it is in the other buffer.
         let mut deferred = None;
         let (b, b_stride) = if plan.pack_b {
@@ -253,7 +258,7 @@ impl Product<'_> {
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && in_panels && cols <= tier.across() {
             // SAFETY: the caller's; `a` was just found to be in such panels.
-            return unsafe { self.unit_across(plan, unit, &mut args, rows, cols) };
+            return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
         }
         let mut row = rows.start;
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
@@ -342,7 +347,7 @@ struct Unit<'a> {
 const TILE_LEN: usize = 384;
 
 #[repr(align(64))]
-struct TileBuffer([f32; TILE_LEN]);
+struct TileBuffer(MaybeUninit<[f32; TILE_LEN]>);
 
 /// Every thread's scratch memory.
 struct Slots(*mut AlignedVec<f32>);
