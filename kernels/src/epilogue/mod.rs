@@ -55,33 +55,22 @@ pub(crate) trait TileOp: Sync {
 /// An epilogue for one instruction set.
 struct On<S, E>(S, E);
 
-struct Apply<'a, E>(&'a E, &'a Finished);
+/// A tile's work: all of it, or what is left where the rest was deferred and done.
+struct Apply<'a, E, const DEFERRED: bool>(&'a E, &'a Finished);
 
-impl<E: TileOp> Task for Apply<'_, E> {
+impl<E: TileOp, const DEFERRED: bool> Task for Apply<'_, E, DEFERRED> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // SAFETY: whoever made this task has the tile.
-        unsafe { self.0.apply(simd, self.1) }
-    }
-}
-
-struct Updated<'a, E>(&'a E, &'a Finished);
-
-impl<E: TileOp> Task for Updated<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // SAFETY: whoever made this task has the tile.
-        unsafe { self.0.updated(simd, self.1) }
+        unsafe { if DEFERRED { self.0.updated(simd, self.1) } else { self.0.apply(simd, self.1) } }
     }
 }
 
 impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
     unsafe fn tile(&self, tile: &Finished) {
-        self.0.vectorize(Apply(&self.1, tile));
+        self.0.vectorize(Apply::<_, false>(&self.1, tile));
     }
 
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
@@ -93,7 +82,7 @@ impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
     }
 
     unsafe fn updated(&self, tile: &Finished) {
-        self.0.vectorize(Updated(&self.1, tile));
+        self.0.vectorize(Apply::<_, true>(&self.1, tile));
     }
 }
 

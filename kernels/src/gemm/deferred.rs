@@ -16,16 +16,15 @@ use crate::ops::Coefficients;
 use crate::simd::{self, Simd};
 
 /// Adam's step on a tile of whole vectors whose weights and moments are in panels of the tier's width: the rule that is used
-/// most and has most to wait for. Without any elements it is nothing.
+/// most and has most to wait for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferred {
-    /// The gradient, row behind row.
-    z: *const f32,
+    /// The gradient. Without rows, there is nothing to do.
+    tile: Finished,
     w: *mut f32,
     m: *mut f32,
     v: *mut f32,
     by: *const Coefficients<f32>,
-    elements: usize,
     panel: usize,
 }
 
@@ -35,8 +34,10 @@ impl Deferred {
 
     /// Nothing, of panels of `panel` columns.
     pub(super) fn new(panel: usize) -> Self {
-        let none = std::ptr::null_mut();
-        Self { z: none, w: none, m: none, v: none, by: std::ptr::null(), elements: 0, panel }
+        let none: *mut f32 = std::ptr::null_mut();
+        let (z, z_stride, z_padded) = (none.cast_const(), 0, false);
+        let tile = Finished { z, z_stride, z_padded, problem: 0, row: 0, col: 0, rows: 0, cols: 0 };
+        Self { tile, w: none, m: none, v: none, by: std::ptr::null(), panel }
     }
 
     /// Columns of a panel of the weights and moments.
@@ -49,19 +50,20 @@ impl Deferred {
     #[inline(always)]
     pub(crate) fn adam(&mut self, tile: &Finished, by: &Coefficients<f32>, [w, m, v]: [*mut f32; 3]) {
         debug_assert_eq!(tile.z_stride, tile.cols);
-        let (z, elements) = (tile.z, tile.rows * tile.cols);
-        *self = Self { z, w, m, v, by, elements, ..*self };
+        *self = Self { tile: *tile, w, m, v, by, ..*self };
     }
 
-    /// It has been carried out.
+    /// The tile, where there is one; there is nothing to do any more.
     #[inline(always)]
-    pub(super) fn clear(&mut self) {
-        self.elements = 0;
+    pub(super) fn take(&mut self) -> Option<Finished> {
+        let tile = (self.tile.rows > 0).then_some(self.tile);
+        self.tile.rows = 0;
+        tile
     }
 
     #[inline(always)]
     pub(super) fn vectors<S: Simd>(&self) -> usize {
-        self.elements / S::LANES
+        self.tile.rows * self.tile.cols / S::LANES
     }
 
     /// How many of the vectors go into a loop of `k` steps: as many as in whole rounds of it.
@@ -82,7 +84,7 @@ impl Deferred {
         // SAFETY: the caller's: the vector is one of the buffer and of each matrix.
         unsafe {
             let by = self.by(simd);
-            let g = by.decayed(simd.load(self.z.wrapping_add(i * S::LANES)), simd.load(w));
+            let g = by.decayed(simd.load(self.tile.z.wrapping_add(i * S::LANES)), simd.load(w));
             let (first, second) = (by.average(g, simd.load(m)), by.squares(g, simd.load(v)));
             simd.store(m, first);
             simd.store(v, second);

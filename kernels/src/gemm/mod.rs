@@ -228,8 +228,6 @@ impl Product<'_> {
             // SAFETY: the buffers are that long.
             [tile, other].into_iter().for_each(|buffer| unsafe { buffer.write_bytes(0, TILE_LEN) });
         }
-        // The tile whose work is deferred: it is in the other buffer.
-        let mut deferred = None;
         let (b, b_stride) = if plan.pack_b {
             // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
             unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
@@ -302,8 +300,7 @@ impl Product<'_> {
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
                 // only; `start` and `out` are tiles in scratch or on the stack.
                 unsafe { call(&args) };
-                if let Some(before) = deferred.take() {
-                    args.deferred.clear();
+                if let Some(before) = args.deferred.take() {
                     // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
                     unsafe { self.epilogue.updated(&before) };
                 }
@@ -312,7 +309,7 @@ impl Product<'_> {
                     let z = tile.cast_const();
                     let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
                     if defers && self.epilogue.defer(&done, &mut args.deferred) {
-                        deferred = Some(done);
+                        // The tile stays where it is.
                         std::mem::swap(&mut tile, &mut other);
                     } else {
                         // SAFETY: the tile lies inside the result and belongs to this unit.
@@ -322,7 +319,7 @@ impl Product<'_> {
                 row += kernel.rows;
             }
         }
-        if let Some(last) = deferred {
+        if let Some(last) = args.deferred.take() {
             // SAFETY: as above; there is no loop left to do it in.
             unsafe { self.epilogue.tile(&last) };
         }

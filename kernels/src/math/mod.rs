@@ -22,6 +22,8 @@
 //! Coefficients: minimax fits of the stated error weight by linear programming on Chebyshev nodes in 40-digit arithmetic,
 //! rounded to f32 one by one from the lowest degree up, with the rest fitted again after each; those of `softplus` by
 //! E. Remez's exchange in 60-digit arithmetic, rounded.
+//!
+//! Beside them, for kernels alone, stand the optimisers' rules on a vector of weights: `optimizer`.
 
 mod exp;
 mod log;
