@@ -1,8 +1,9 @@
 //! `sae-compare`: the kernels beside other libraries in one process, A B A B, and the record of it.
 //!
 //! Each round of a race runs the peak loop on the same threads, and then every contender in turn, on random operands of
-//! its own. A row is the median of the rounds, beside the median of the peak in the same rounds. `make results` measures
-//! all parts; README.md in the folder of the results says what they show.
+//! its own. A row is the median of the rounds, beside the median of the peak in the same rounds. Odd shapes, of which there are
+//! many and each takes a moment, have several passes over all of them, and a row is the middle one. `make results`
+//! measures all parts; README.md in the folder of the results says what they show.
 
 mod apart;
 mod cblas;
@@ -132,16 +133,20 @@ fn run(args: Args) -> Result<()> {
                 let race = if row.part == part.name() { races.iter().position(|race| row.is_of(race)) } else { None };
                 (named.iter().position(|name| *name == row.part), race)
             };
-            for (index, race) in races.iter().enumerate() {
+            let mut passes: Vec<Vec<Vec<Row>>> = vec![Vec::new(); races.len()];
+            let turns = if args.race.is_some() { 1 } else { part.passes() };
+            for (index, race) in (0..turns).flat_map(|_| races.iter().enumerate()) {
                 if args.race.is_none_or(|wanted| wanted == index) && shapes(race.shape()) {
                     if let Err(error) = race.require_memory() {
                         eprintln!("left out: {error}");
                         continue;
                     }
-                    rows.extend(match args.race {
+                    passes[index].push(match args.race {
                         Some(_) => hold(part, race, args.reps, &commit)?,
                         None => apart::hold(&Apart { part, index, race, threads: &threads, args: &args }, &commit)?,
                     });
+                    rows.retain(|row| row.part != part.name() || !row.is_of(race));
+                    rows.extend(record::middle(&passes[index]));
                 }
                 if args.race.is_none() {
                     rows.sort_by_key(place);

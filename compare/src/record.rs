@@ -122,6 +122,21 @@ fn one() -> usize {
     1
 }
 
+/// Of several passes over the same race, every contender's middle row, the lower of two.
+pub(crate) fn middle(passes: &[Vec<Row>]) -> Vec<Row> {
+    let Some(contenders) = passes.first() else { return Vec::new() };
+    let of = |first: &Row| {
+        let mut rows: Vec<&Row> = passes
+            .iter()
+            .flatten()
+            .filter(|row| (&row.contender, row.threads) == (&first.contender, first.threads))
+            .collect();
+        rows.sort_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak));
+        rows[(rows.len() - 1) / 2].clone()
+    };
+    contenders.iter().map(of).collect()
+}
+
 /// To five digits: more than repeats.
 pub(crate) fn round(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
@@ -167,4 +182,27 @@ pub(crate) fn bytes(rows: &[Row]) -> Result<Vec<u8>> {
 pub(crate) fn write(folder: &Path, rows: &[Row]) -> Result<()> {
     sae_harness::atomic::write(&folder.join(FILE), &bytes(rows)?)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::races;
+
+    #[test]
+    fn of_several_passes_each_contender_has_its_middle_one() {
+        let race = &races(Part::Odd, &[1], &[Contender::Fused])[0];
+        let row = |contender: &Contender, milliseconds: f64| {
+            let (median, min) = (1e-3 * milliseconds, 1e-3 * milliseconds);
+            let timing = Timing { median, min, calls: 1, flops: None, peak_gflops: 100.0, best_peak_gflops: 100.0 };
+            Row::new(Part::Odd, race, contender, "avx512", 7, &timing, "commit")
+        };
+        let pass = |a, b| vec![row(&Contender::Fused, a), row(&Contender::FusedAvx2, b)];
+        let of = |passes: &[Vec<Row>]| middle(passes).iter().map(|row| row.median_ms).collect::<Vec<_>>();
+        assert!(of(&[]).is_empty());
+        assert_eq!(of(&[pass(3.0, 1.0)]), [3.0, 1.0]);
+        assert_eq!(of(&[pass(3.0, 1.0), pass(2.0, 9.0), pass(40.0, 5.0)]), [3.0, 5.0]);
+        // The slower of two.
+        assert_eq!(of(&[pass(3.0, 1.0), pass(2.0, 9.0)]), [3.0, 9.0]);
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use sae_harness::measure::{Sizes, step_roof};
 
 use crate::contender::FUSED;
-use crate::parts::{BATCHED_MODELS, THREADED};
+use crate::parts::{BATCHED_MODELS, ODD_PASSES, THREADED};
 use crate::phases::{self, PhaseRow};
 use crate::plots::Plot;
 use crate::record::{DISTURBED, Row};
@@ -236,10 +236,11 @@ fn odd_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()
     if counts.is_empty() {
         return Ok(());
     }
-    text.push_str(
+    write!(
+        text,
         "\n## Odd shapes\n\nA training step of `fused` at shapes of primes, powers of two, their neighbours and skinny ones, each \
-         dimension at least 64, at least 100 MFLOP a step.",
-    );
+         dimension at least 64, at least 100 MFLOP a step; of {ODD_PASSES} passes over all of them, the middle one.",
+    )?;
     if !phases.is_empty() {
         text.push_str(
             " The roof is that of a step whose every phase takes as long as the slower of its operations at the peak and of its \
