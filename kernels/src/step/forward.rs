@@ -10,7 +10,8 @@ use crate::view::MatMut;
 
 use super::dropout::code;
 use super::input::Samples;
-use super::{BatchedStep, Penalty, StepReport, divergence};
+use super::penalty::Divergences;
+use super::{BatchedStep, Penalty, StepReport};
 
 /// What ρ̂ the penalty of a pass sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,17 +116,15 @@ impl<T: Real> BatchedStep<T> {
                 Penalty::Kl { rho, beta, average: over } => {
                     let (rho, beta) = (rho.to_f64(), beta.to_f64());
                     let share = over.batch_share(average == Average::Configured && self.steps[model] > 0);
+                    let mut divergences = Divergences::from(rho);
                     let (rho_hat, row_term) = (&mut self.rho_hat[units.clone()], &mut self.row_term[units.clone()]);
                     for ((r, past), term) in rho_hat.iter_mut().zip(&self.ema[units.clone()]).zip(row_term) {
                         if share != 1.0 {
                             *r = T::from_f64((1.0 - share) * past.to_f64() + share * r.to_f64());
                         }
-                        let d = divergence(rho, r.to_f64());
-                        *term = T::from_f64(beta * share / n as f64 * d.slope);
-                        sparsity += d.value;
-                        clamped += usize::from(d.clamped);
+                        *term = T::from_f64(beta * share / n as f64 * divergences.add(r.to_f64()));
                     }
-                    sparsity *= beta;
+                    (sparsity, clamped) = (beta * divergences.sum(), divergences.clamped());
                 }
             }
             let rho_hat_mean = self.rho_hat[units].iter().map(|r| r.to_f64()).sum::<f64>() / d_hid as f64;

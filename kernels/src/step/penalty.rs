@@ -75,10 +75,112 @@ pub struct Divergence {
 /// assert!(divergence(0.05, 0.0).clamped && divergence(0.05, 0.0).value.is_finite());
 /// ```
 pub fn divergence(rho: f64, rho_hat: f64) -> Divergence {
-    let r = rho_hat.clamp(RHO_HAT_MARGIN, 1.0 - RHO_HAT_MARGIN);
-    Divergence {
-        value: rho * (rho / r).ln() + (1.0 - rho) * ((1.0 - rho) / (1.0 - r)).ln(),
-        slope: (1.0 - rho) / (1.0 - r) - rho / r,
-        clamped: r != rho_hat && !rho_hat.is_nan(),
+    let Ratios { aimed, idle, clamped } = Ratios::new(rho, rho_hat);
+    Divergence { value: rho * aimed.ln() + (1.0 - rho) * idle.ln(), slope: idle - aimed, clamped }
+}
+
+/// What a unit's divergence is made of.
+struct Ratios {
+    /// `ρ/ρ̂`.
+    aimed: f64,
+    /// `(1−ρ)/(1−ρ̂)`.
+    idle: f64,
+    /// Whether ρ̂ was outside [ε, 1−ε].
+    clamped: bool,
+}
+
+impl Ratios {
+    #[inline]
+    fn new(rho: f64, rho_hat: f64) -> Self {
+        let r = rho_hat.clamp(RHO_HAT_MARGIN, 1.0 - RHO_HAT_MARGIN);
+        Self { aimed: rho / r, idle: (1.0 - rho) / (1.0 - r), clamped: r != rho_hat && !rho_hat.is_nan() }
+    }
+}
+
+/// The divergences of many units from one target. The logarithm of a product is the sum of logarithms, and takes the time of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Divergences {
+    rho: f64,
+    sum: f64,
+    /// Products of the ratios of units that are not in the sum yet.
+    aimed: f64,
+    idle: f64,
+    waiting: usize,
+    together: usize,
+    clamped: usize,
+}
+
+impl Divergences {
+    pub(super) fn from(rho: f64) -> Self {
+        // As many have a product in f64: no ratio is below ρ or 1−ρ, which is 0 or above 10⁻¹⁶, and none is above 1/ε, or 10⁷.
+        let together = (300.0 / -rho.log10()).clamp(1.0, 16.0) as usize;
+        Self { rho, sum: 0.0, aimed: 1.0, idle: 1.0, waiting: 0, together, clamped: 0 }
+    }
+
+    /// Adds a unit's, of which it returns the slope.
+    #[inline]
+    pub(super) fn add(&mut self, rho_hat: f64) -> f64 {
+        let Ratios { aimed, idle, clamped } = Ratios::new(self.rho, rho_hat);
+        self.aimed *= aimed;
+        self.idle *= idle;
+        self.clamped += usize::from(clamped);
+        self.waiting += 1;
+        if self.waiting == self.together {
+            *self = Self { sum: self.sum(), aimed: 1.0, idle: 1.0, waiting: 0, ..*self };
+        }
+        idle - aimed
+    }
+
+    /// The sum of all.
+    pub(super) fn sum(&self) -> f64 {
+        self.sum + (self.rho * self.aimed.ln() + (1.0 - self.rho) * self.idle.ln())
+    }
+
+    /// Units whose ρ̂ was outside [ε, 1−ε].
+    pub(super) fn clamped(&self) -> usize {
+        self.clamped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_many_divergences_is_that_of_each() {
+        let mut seed = 1u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 11) as f64 / (1u64 << 53) as f64
+        };
+        for rho in [1e-300, f64::from(f32::from_bits(1)), 1e-30, 1e-4, 0.05, 0.5, 0.99, f64::from(1.0f32.next_down())] {
+            for units in [0, 1, 3, 4, 5, 8, 1001] {
+                let mut all = Divergences::from(rho);
+                let (mut sum, mut size, mut clamped) = (0.0, 0.0, 0);
+                for unit in 0..units {
+                    // All over, at both ends and beyond, and near the target.
+                    let rho_hat = match unit % 5 {
+                        0 => 0.0,
+                        1 => 1.0,
+                        2 => rho * (1.0 + 1e-6 * random()),
+                        3 => 1e-6 * random(),
+                        _ => random(),
+                    };
+                    let one = divergence(rho, rho_hat);
+                    assert_eq!(all.add(rho_hat), one.slope);
+                    sum += one.value;
+                    // Terms of both signs are rounded before they cancel, and so is every sum on the way.
+                    let r = rho_hat.clamp(RHO_HAT_MARGIN, 1.0 - RHO_HAT_MARGIN);
+                    size += 1.0 + rho * (rho / r).ln().abs() + (1.0 - rho) * ((1.0 - rho) / (1.0 - r)).ln().abs();
+                    clamped += usize::from(one.clamped);
+                }
+                let error = (all.sum() - sum).abs();
+                assert!(error <= f64::EPSILON * f64::from(units + 4) * size, "{rho} {units}: {} {sum}", all.sum());
+                assert_eq!(all.clamped(), clamped);
+            }
+        }
+        let mut all = Divergences::from(0.05);
+        all.add(0.1);
+        assert!(all.add(f64::NAN).is_nan() && all.sum().is_nan() && all.clamped() == 0);
     }
 }
