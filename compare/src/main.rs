@@ -1,9 +1,9 @@
 //! `sae-compare`: the kernels beside other libraries in one process, A B A B, and the record of it.
 //!
 //! Each round of a race runs the peak loop on the same threads, and then every contender in turn, on random operands of
-//! its own. A row is the median of the rounds, beside the median of the peak in the same rounds. Odd shapes, of which there are
-//! many and each takes a moment, have several passes over all of them, and a row is the middle one. `make results`
-//! measures all parts; README.md in the folder of the results says what they show.
+//! its own. A row is the median of the rounds, beside the median of the peak in the same rounds. Some parts
+//! hold all their races several times, and a row is the middle one. `make results` measures all parts; README.md in the folder
+//! of the results says what they show.
 
 mod apart;
 mod cblas;

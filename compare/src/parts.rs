@@ -43,10 +43,14 @@ impl Part {
         }
     }
 
-    /// How often all its races are held, one after the other. Nobody takes turns in a race of odd shapes, and it lasts a few
-    /// hundredths of a second: whoever else has the processor meanwhile has it for the whole race.
+    /// How often all its races are held, one after the other. Whoever else has the processor for a while has it for the whole
+    /// of a race, and where nobody takes turns in it that lasts a few hundredths of a second.
     pub(crate) const fn passes(self) -> usize {
-        if matches!(self, Self::Odd) { ODD_PASSES } else { 1 }
+        match self {
+            Self::Gemm | Self::Encode | Self::Step => 3,
+            Self::Odd => 5,
+            _ => 1,
+        }
     }
 }
 
@@ -236,8 +240,6 @@ const POWERS: [[usize; 3]; 12] = [
 ];
 /// Multiply-adds of one product of a step: at least 100 MFLOP a step, and not for seconds.
 const ODD_WORK: std::ops::Range<usize> = 10_000_000..300_000_000;
-/// Passes over all of them.
-pub(crate) const ODD_PASSES: usize = 5;
 /// How many of the combinations are taken, evenly.
 const ODD_COUNT: usize = 140;
 /// One dimension far above the others.

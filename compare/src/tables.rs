@@ -8,7 +8,7 @@ use anyhow::Result;
 use sae_harness::measure::{Sizes, step_roof};
 
 use crate::contender::FUSED;
-use crate::parts::{BATCHED_MODELS, ODD_PASSES, THREADED};
+use crate::parts::{BATCHED_MODELS, Part, THREADED};
 use crate::phases::{self, PhaseRow};
 use crate::plots::Plot;
 use crate::record::{DISTURBED, Row};
@@ -26,16 +26,20 @@ pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow], plots: &[P
     if !phases.is_empty() {
         write!(text, " and [`{0}`]({0})", phases::FILE)?;
     }
-    text.push_str(
+    write!(
+        text,
         ", the machine in [`machine.txt`](machine.txt).\n\n\
          Single precision, random data. All contenders of a line ran on one machine in turn, each after its own untimed \
-         call, every sample at least 20 ms; a figure is the median of the repetitions. The peak is a loop of fused \
+         call, every sample at least 20 ms; a figure is the median of the repetitions. Products, encoders and steps are measured \
+         in {} passes over all their shapes, odd shapes in {}, and the middle one counts. The peak is a loop of fused \
          multiply-adds in registers on the same threads in the same rounds. `fused` is this library. The others are \
          products of other libraries on row-major matrices, in this library's process, followed in `encode` and `step` by its \
          vectorised epilogues as passes of their own; `plain loops` are what one would write without them. A step counts \
          10·n·d_in·d_hid operations: sigmoids, squared error, KL penalty, Adam, weight decay. A contender that \
          took its process down at a shape, or computed something else, is named there as failed.\n",
-    );
+        Part::Step.passes(),
+        Part::Odd.passes(),
+    )?;
     for plot in plots {
         write!(text, "\n![{}]({})\n", plot.title, plot.file)?;
     }
@@ -236,11 +240,10 @@ fn odd_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result<()
     if counts.is_empty() {
         return Ok(());
     }
-    write!(
-        text,
+    text.push_str(
         "\n## Odd shapes\n\nA training step of `fused` at shapes of primes, powers of two, their neighbours and skinny ones, each \
-         dimension at least 64, at least 100 MFLOP a step; of {ODD_PASSES} passes over all of them, the middle one.",
-    )?;
+         dimension at least 64, at least 100 MFLOP a step.",
+    );
     if !phases.is_empty() {
         text.push_str(
             " The roof is that of a step whose every phase takes as long as the slower of its operations at the peak and of its \
@@ -338,7 +341,7 @@ mod tests {
     use super::*;
     use crate::contender::Contender;
     use crate::frameworks::Framework;
-    use crate::parts::{Part, races};
+    use crate::parts::races;
     use crate::plots;
     use sae_harness::measure::{Phase, Timing};
 
