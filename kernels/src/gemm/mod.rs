@@ -259,6 +259,13 @@ impl Product<'_> {
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
         }
         let mut row = rows.start;
+        // Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
+        // start and end once for all of them.
+        let mut held = 0;
+        let finish = |tile: *mut f32, row: usize, rows: usize| {
+            let z = tile.cast_const();
+            Finished { z, z_stride: width, z_padded, problem, row: row - rows, col, rows, cols }
+        };
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
@@ -268,6 +275,12 @@ impl Product<'_> {
                     choice += 1;
                 }
                 let kernel = kernels[choice];
+                if (held + kernel.rows) * width > TILE_LEN {
+                    // SAFETY: the tiles lie inside the result and belong to this unit.
+                    unsafe { self.epilogue.tile(&finish(tile, row, held)) };
+                    held = 0;
+                }
+                let out = tile.wrapping_add(held * width);
                 let wait = waiting.at(problem, row, col);
                 args.ahead.start(kernel.rows, width, b);
                 if last {
@@ -290,11 +303,11 @@ impl Product<'_> {
                     (true, Some(start)) => {
                         let (from, stride) = (start.at(problem, row, col), start.row_stride());
                         // SAFETY: the starting sums have the shape of the result; the buffer holds a tile.
-                        unsafe { copy(from, stride, tile, width, kernel.rows, cols) };
-                        (tile.cast_const(), width)
+                        unsafe { copy(from, stride, out, width, kernel.rows, cols) };
+                        (out.cast_const(), width)
                     }
                 };
-                (args.out, args.out_stride) = if last { (tile, width) } else { (wait, tier.panel) };
+                (args.out, args.out_stride) = if last { (out, width) } else { (wait, tier.panel) };
                 let call = kernel.deferring().filter(|_| defers).unwrap_or(kernel.function(self.form, panels));
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
@@ -304,19 +317,20 @@ impl Product<'_> {
                     // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
                     unsafe { self.epilogue.updated(&before) };
                 }
+                row += kernel.rows;
                 if last {
-                    let rows = kernel.rows;
-                    let z = tile.cast_const();
-                    let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
-                    if defers && self.epilogue.defer(&done, &mut args.deferred) {
+                    held += kernel.rows;
+                    if defers && self.epilogue.defer(&finish(tile, row, held), &mut args.deferred) {
                         // The tile stays where it is.
                         std::mem::swap(&mut tile, &mut other);
-                    } else {
-                        // SAFETY: the tile lies inside the result and belongs to this unit.
-                        unsafe { self.epilogue.tile(&done) };
+                        held = 0;
                     }
                 }
-                row += kernel.rows;
+            }
+            if held > 0 {
+                // SAFETY: as above.
+                unsafe { self.epilogue.tile(&finish(tile, row, held)) };
+                held = 0;
             }
         }
         if let Some(last) = args.deferred.take() {
