@@ -39,7 +39,7 @@ pub(crate) use plan::group;
 use raw::Raw;
 use tier::Tier;
 
-/// A tile of finished sums: `rows × cols` of the product, at `(row, col)` of problem `problem`.
+/// Finished sums of a tile, or of several below one another: `rows × cols` of the product, at `(row, col)` of problem `problem`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished {
     /// The sums: `cols` elements in every row.
@@ -262,10 +262,6 @@ impl Product<'_> {
         // Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
         // start and end once for all of them.
         let mut held = 0;
-        let finish = |tile: *mut f32, row: usize, rows: usize| {
-            let z = tile.cast_const();
-            Finished { z, z_stride: width, z_padded, problem, row: row - rows, col, rows, cols }
-        };
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
@@ -275,11 +271,6 @@ impl Product<'_> {
                     choice += 1;
                 }
                 let kernel = kernels[choice];
-                if (held + kernel.rows) * width > TILE_LEN {
-                    // SAFETY: the tiles lie inside the result and belong to this unit.
-                    unsafe { self.epilogue.tile(&finish(tile, row, held)) };
-                    held = 0;
-                }
                 let out = tile.wrapping_add(held * width);
                 let wait = waiting.at(problem, row, col);
                 args.ahead.start(kernel.rows, width, b);
@@ -317,20 +308,22 @@ impl Product<'_> {
                     // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
                     unsafe { self.epilogue.updated(&before) };
                 }
-                row += kernel.rows;
                 if last {
-                    held += kernel.rows;
-                    if defers && self.epilogue.defer(&finish(tile, row, held), &mut args.deferred) {
+                    let rows = held + kernel.rows;
+                    let (z, row) = (tile.cast_const(), row - held);
+                    let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
+                    held = rows;
+                    if defers && self.epilogue.defer(&done, &mut args.deferred) {
                         // The tile stays where it is.
                         std::mem::swap(&mut tile, &mut other);
                         held = 0;
+                    } else if row + rows == group || (rows + kernel.rows) * width > TILE_LEN {
+                        // SAFETY: the tiles lie inside the result and belong to this unit.
+                        unsafe { self.epilogue.tile(&done) };
+                        held = 0;
                     }
                 }
-            }
-            if held > 0 {
-                // SAFETY: as above.
-                unsafe { self.epilogue.tile(&finish(tile, row, held)) };
-                held = 0;
+                row += kernel.rows;
             }
         }
         if let Some(last) = args.deferred.take() {
@@ -354,7 +347,7 @@ struct Unit<'a> {
     waiting: Raw,
 }
 
-/// The largest tile of any tier: 6×64, 24×16, ….
+/// The largest tile of any tier: 6×64, 24×16, …. Smaller ones share a buffer as long.
 const TILE_LEN: usize = 384;
 
 #[repr(align(64))]
