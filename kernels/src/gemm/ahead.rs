@@ -140,7 +140,7 @@ impl Ahead {
     }
 
     /// Rounds that use one cache line of a row of `a`.
-    const ROUNDS: usize = Self::LINE / UNROLL;
+    pub(super) const ROUNDS: usize = Self::LINE / UNROLL;
 
     /// The rows of the next tile follow this one's in each panel of `a`. While this tile uses a cache line of each of its
     /// rows, that line of the next tile's: in each round some rows, so that after a line's last round it was all.

@@ -136,7 +136,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
         let deferred = if DEFERS { args.deferred.within::<S>(args.k) } else { 0 };
         // Between deferred vectors there is less than a round, and a line is asked for as well.
         let deferred_rounds = deferred * Deferred::STEPS / UNROLL;
-        let mut line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
+        let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -146,54 +146,50 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
                 }
             }
         }
-        let mut b = args.b;
-        let mut next = args.next;
+        let (a, b, next) = (args.a, args.b, args.next);
+        let mut at = Walk { a, a_stride, b, b_stride, next, line, lines, end };
         let mut left = args.k;
         let mut run = args.a;
+        if short_runs::<S, NV, TN, P>() {
+            // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.
+            for _ in 0..args.k / P {
+                at.a = run;
+                for round in 0..Ahead::ROUNDS {
+                    // SAFETY: `TileFn`'s contract: these steps are readable.
+                    unsafe { at.round::<S, MR, NV, TN, P>(simd, &mut acc, ahead, run, round) };
+                }
+                run = run.wrapping_add(args.a_next);
+            }
+            left = args.k % P;
+        }
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
-            let mut a = run;
+            at.a = run;
             if DEFERS {
                 for vector in 0..deferred {
-                    simd::prefetch_l2(next);
-                    next = next.wrapping_add(Ahead::LINE * Deferred::STEPS / UNROLL);
-                    if line < end {
-                        ahead.ask(line);
-                    }
-                    line = Ahead::after(line, lines, P);
+                    at.ask(ahead, Ahead::LINE * Deferred::STEPS / UNROLL, P);
                     const { assert!(Deferred::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
-                        step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride);
+                        at.step::<S, MR, NV, TN>(simd, &mut acc);
                         pin(simd, &mut acc);
                         let direction = args.deferred.moments::<S, NV, P>(simd, vector);
-                        step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride);
+                        at.step::<S, MR, NV, TN>(simd, &mut acc);
                         pin(simd, &mut acc);
                         args.deferred.weights::<S, NV, P>(simd, vector, direction);
                     }
                 }
             }
             for round in deferred_rounds..steps / UNROLL {
-                simd::prefetch_l2(next);
-                next = next.wrapping_add(Ahead::LINE);
-                if !TN && P > 0 {
-                    Ahead::next_rows_in_round::<MR, P>(run, round);
-                }
-                if line < end {
-                    ahead.ask(line);
-                }
-                line = Ahead::after(line, lines, P);
-                for _ in 0..UNROLL {
-                    // SAFETY: `TileFn`'s contract: these steps are readable.
-                    unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
-                }
+                // SAFETY: `TileFn`'s contract: these steps are readable.
+                unsafe { at.round::<S, MR, NV, TN, P>(simd, &mut acc, ahead, run, round) };
             }
             if !TN && P > Ahead::LINE {
                 Ahead::next_rows_after::<MR, P>(run, steps);
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.
-                unsafe { step::<S, MR, NV, TN>(simd, &mut acc, &mut a, a_stride, &mut b, b_stride) };
+                unsafe { at.step::<S, MR, NV, TN>(simd, &mut acc) };
             }
             left -= steps;
             run = run.wrapping_add(args.a_next);
@@ -228,30 +224,87 @@ fn pin<S: Simd, const MR: usize, const NV: usize>(simd: S, acc: &mut [[S::F; NV]
 
 pub(crate) const UNROLL: usize = 4;
 
-/// # Safety
-/// One more step is readable at `a` and `b`.
-#[inline(always)]
-unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool>(
-    simd: S,
-    acc: &mut [[S::F; NV]; MR],
-    a: &mut *const f32,
+/// Whether a run of `a` is a few rounds only, and a step of `b` one cache line.
+const fn short_runs<S: Simd, const NV: usize, const TN: bool, const P: usize>() -> bool {
+    !TN && P == Ahead::LINE && NV * S::LANES == P
+}
+
+/// Where a loop is: the operands' next step, and memory to be asked for.
+struct Walk {
+    a: *const f32,
     a_stride: usize,
-    b: &mut *const f32,
+    b: *const f32,
     b_stride: usize,
-) {
-    let mut vectors = [simd.splat(0.0); NV];
-    for (j, v) in vectors.iter_mut().enumerate() {
-        // SAFETY: the caller's.
-        *v = unsafe { simd.load(b.add(j * S::LANES)) };
-    }
-    for (i, row) in acc.iter_mut().enumerate() {
-        let at = if TN { i } else { i * a_stride };
-        // SAFETY: the caller's.
-        let scalar = simd.splat(unsafe { *a.add(at) });
-        for (sum, v) in row.iter_mut().zip(vectors) {
-            *sum = simd.mul_add(scalar, v, *sum);
+    next: *const f32,
+    line: usize,
+    lines: usize,
+    end: usize,
+}
+
+impl Walk {
+    /// How far ahead of its use a panel of one cache line is asked for: its lines are used faster, one a step, than those of
+    /// wider panels.
+    const AHEAD_IN_B: usize = 16 * Ahead::LINE;
+
+    /// Round number `round` of the run of `a` that begins at `run`.
+    ///
+    /// # Safety
+    /// As many steps are readable at `a` and `b`.
+    #[inline(always)]
+    unsafe fn round<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize>(
+        &mut self,
+        simd: S,
+        acc: &mut [[S::F; NV]; MR],
+        ahead: &Ahead,
+        run: *const f32,
+        round: usize,
+    ) {
+        if !TN && P > 0 {
+            Ahead::next_rows_in_round::<MR, P>(run, round);
+        }
+        self.ask(ahead, Ahead::LINE, P);
+        for _ in 0..UNROLL {
+            if short_runs::<S, NV, TN, P>() {
+                simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
+            }
+            // SAFETY: the caller's.
+            unsafe { self.step::<S, MR, NV, TN>(simd, acc) };
         }
     }
-    *a = a.wrapping_add(if TN { a_stride } else { 1 });
-    *b = b.wrapping_add(b_stride);
+
+    /// Asks for what goes with a round or a part of one, of panels of `panel` columns.
+    #[inline(always)]
+    fn ask(&mut self, ahead: &Ahead, of_next: usize, panel: usize) {
+        simd::prefetch_l2(self.next);
+        self.next = self.next.wrapping_add(of_next);
+        if self.line < self.end {
+            ahead.ask(self.line);
+        }
+        self.line = Ahead::after(self.line, self.lines, panel);
+    }
+
+    /// # Safety
+    /// One more step is readable at `a` and `b`.
+    #[inline(always)]
+    unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool>(
+        &mut self,
+        simd: S,
+        acc: &mut [[S::F; NV]; MR],
+    ) {
+        let mut vectors = [simd.splat(0.0); NV];
+        for (j, v) in vectors.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *v = unsafe { simd.load(self.b.add(j * S::LANES)) };
+        }
+        for (i, row) in acc.iter_mut().enumerate() {
+            let at = if TN { i } else { i * self.a_stride };
+            // SAFETY: the caller's.
+            let scalar = simd.splat(unsafe { *self.a.add(at) });
+            for (sum, v) in row.iter_mut().zip(vectors) {
+                *sum = simd.mul_add(scalar, v, *sum);
+            }
+        }
+        self.a = self.a.wrapping_add(if TN { self.a_stride } else { 1 });
+        self.b = self.b.wrapping_add(self.b_stride);
+    }
 }

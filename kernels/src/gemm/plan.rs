@@ -34,6 +34,8 @@ const UNIT_WORK: usize = 1 << 18;
 const WIDEST_PANEL: usize = 64;
 /// Panels a thread should find before they are cut.
 const PANELS_PER_THREAD: usize = 2;
+/// For each column of a panel of `b`, the rows of `a` from which on these stay near, however large `b` is.
+const ROWS_PER_COLUMN: usize = 4;
 /// Groups of rows a thread should find in a TN product before they are cut.
 const GROUPS_PER_THREAD: usize = 4;
 /// Units a thread should find, so that the last ones fill the gaps.
@@ -91,10 +93,12 @@ impl Plan {
         };
 
         // Either a chunk of a stays in the second-level cache while b passes by from the third, or, where b is too
-        // large for that, a panel of b stays there and a larger chunk of a passes by.
-        let b_passes = !pack_b && kc.saturating_mul(n) <= l3 / 4;
-        let resident = if b_passes { l2 / 3 } else { l3 / 8 };
-        let resident_rows = (resident / kc.max(1)).max(quantum);
+        // large for that, a panel of b stays there and a larger chunk of a passes by: once for each panel, which is too often
+        // where panels are narrow.
+        let rows_in = |resident: usize| (resident / kc.max(1)).max(quantum);
+        let short = l2 / 3;
+        let b_passes = !pack_b && (kc.saturating_mul(n) <= l3 / 4 || rows_in(short) >= ROWS_PER_COLUMN * tier.panel);
+        let resident_rows = rows_in(if b_passes { short } else { l3 / 8 });
         let all = strips.saturating_mul(batch).max(1);
         let wanted = if slots == 1 { 1 } else { (slots * UNITS_PER_THREAD).div_ceil(all) };
         let affordable = (m.saturating_mul(strip).saturating_mul(kc) / UNIT_WORK).max(1);

@@ -24,5 +24,5 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     let lost = s.sub(s.add(s.sub(one, divisor), power), w);
     let reciprocal = s.div(one, divisor);
     let error = s.neg_mul_add(lost, reciprocal, s.residual(divisor, reciprocal));
-    s.scale(s.mul_add(error, reciprocal, reciprocal), n)
+    s.scale_by(s.mul_add(error, reciprocal, reciprocal), n, power)
 }

@@ -88,6 +88,7 @@ impl Simd for Avx512 {
         fn to_float(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }
         fn scale(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
         fn power_of_two(n: __m512) -> __m512 { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
+        fn scale_by(a: __m512, n: __m512, _power: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
     }
 
     #[inline(always)]

@@ -188,6 +188,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         normal_power(self, self.max(n, self.splat(-126.0)))
     }
 
+    /// [`Simd::scale`] for n ≤ 127, where [`Simd::power_of_two`] of `n` is there already.
+    #[inline(always)]
+    fn scale_by(self, a: Self::F, n: Self::F, power: Self::F) -> Self::F {
+        let p = self.sub(n, self.max(n, self.splat(-126.0)));
+        self.mul(self.mul(a, normal_power(self, p)), power)
+    }
+
     /// `v`, of which the compiler knows no more than that it is in a register: what it is made from comes before, and what is made
     /// from it, and any access to memory behind, after.
     #[inline(always)]

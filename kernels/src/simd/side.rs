@@ -126,6 +126,7 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
         fn to_float(a: I) -> F
         fn scale(a: F, n: F) -> F
         fn power_of_two(n: F) -> F
+        fn scale_by(a: F, n: F, power: F) -> F
     }
 
     #[inline(always)]

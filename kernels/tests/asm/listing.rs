@@ -128,9 +128,8 @@ fn loops(body: &[&str]) -> Vec<Counts> {
         .map(|(from, to)| (from, to, count(body, from, to)))
         .filter(|(_, _, counts)| counts.fmas > 0)
         .collect();
-    let innermost = counted
-        .iter()
-        .filter(|(from, to, _)| !counted.iter().any(|(f, t, _)| (f, t) != (from, to) && from <= f && t <= to));
+    // No other begins inside it. It may end behind its outer one's jump back, which then lies in its middle.
+    let innermost = counted.iter().filter(|(from, to, _)| !counted.iter().any(|(f, ..)| from < f && f <= to));
     let mut innermost: Vec<_> = innermost.map(|(_, _, counts)| *counts).collect();
     innermost.sort_by_key(|counts| std::cmp::Reverse(counts.fmas));
     innermost
