@@ -94,7 +94,7 @@ impl Plan {
 
         // Either a chunk of a stays in the second-level cache while b passes by from the third, or, where b is too
         // large for that, a panel of b stays there and a larger chunk of a passes by: once for each panel, which is too often
-        // where panels are narrow.
+        // where panels are narrow for the rows that could stay.
         let rows_in = |resident: usize| (resident / kc.max(1)).max(quantum);
         let short = l2 / 3;
         let b_passes = !pack_b && (kc.saturating_mul(n) <= l3 / 4 || rows_in(short) >= ROWS_PER_COLUMN * tier.panel);

@@ -253,6 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_in_whose_middle_the_outer_one_jumps_back_is_counted_alone() {
+        let body = [
+            ".LBB0_3:",
+            "movq\t-8(%rsp), %rax",
+            ".LBB0_4:",
+            "vfmadd231ps\t%ymm5, %ymm6, %ymm1",
+            "je\t.LBB0_3",
+            "prefetcht0\t(%rsi)",
+            "jmp\t.LBB0_4",
+        ];
+        let found = loops(&body);
+        assert_eq!(found, [Counts { fmas: 1, instructions: 4, ..Counts::default() }]);
+    }
+
+    #[test]
     fn a_kernel_without_a_loop_is_listed_without_counts() {
         let flat = listing(WHOLE).replace(".LBB0_2\n", ".LBB0_9\n").replace(".LBB0_1\n", ".LBB0_9\n");
         assert_eq!(kernels(&flat).len(), 1);
