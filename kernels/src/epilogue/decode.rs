@@ -5,7 +5,7 @@ use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::math::vector as math;
 use crate::ops::{Activation, Loss, REDUCE_ROWS};
-use crate::simd::Simd;
+use crate::simd::{Side, Simd};
 
 /// The epilogue of [`Decode`](crate::ops::Decode). The loss partials of the squared error lack its factor ½.
 pub(crate) struct DecodeTile<'a> {
@@ -27,14 +27,14 @@ impl TileOp for DecodeTile<'_> {
         let padded = self.target.is_padded();
         match self.loss {
             Loss::Squared => with_nonlinearity!(self.activation, F => {
-                side_by_side!(simd, tile, padded, WHOLE => {
+                side_by_side!(simd, tile, padded, WHOLE, ROWS => {
                     // SAFETY: the caller's.
-                    unsafe { self.rows::<_, SquaredError<F>, WHOLE>(simd, tile) }
+                    unsafe { self.rows::<_, SquaredError<F>, WHOLE, ROWS>(simd, tile) }
                 })
             }),
-            Loss::Bce => side_by_side!(simd, tile, padded, WHOLE => {
+            Loss::Bce => side_by_side!(simd, tile, padded, WHOLE, ROWS => {
                 // SAFETY: the caller's; the door has checked that the activation is the sigmoid.
-                unsafe { self.rows::<_, CrossEntropy, WHOLE>(simd, tile) }
+                unsafe { self.rows::<_, CrossEntropy, WHOLE, ROWS>(simd, tile) }
             }),
         }
     }
@@ -48,18 +48,25 @@ impl TileOp for DecodeTile<'_> {
 
 /// What one element costs.
 trait Element {
-    /// `(x_hat, loss + this element's, dloss/dz)`.
-    fn element<S: Simd>(simd: S, z: S::F, x: S::F, loss: S::F) -> (S::F, S::F, S::F);
+    /// `(x_hat, what its loss is made of, dloss/dz)`.
+    fn element<S: Simd>(simd: S, z: S::F, x: S::F) -> (S::F, S::F, S::F);
+    /// `loss` and that of one element more.
+    fn total<S: Simd>(simd: S, loss: S::F, element: S::F) -> S::F;
 }
 
 struct SquaredError<F>(F);
 
 impl<F: Nonlinearity> Element for SquaredError<F> {
     #[inline(always)]
-    fn element<S: Simd>(simd: S, z: S::F, x: S::F, loss: S::F) -> (S::F, S::F, S::F) {
+    fn element<S: Simd>(simd: S, z: S::F, x: S::F) -> (S::F, S::F, S::F) {
         let y = F::forward(simd, z);
         let error = simd.sub(y, x);
-        (y, simd.mul_add(error, error, loss), F::backward(simd, error, y))
+        (y, error, F::backward(simd, error, y))
+    }
+
+    #[inline(always)]
+    fn total<S: Simd>(simd: S, loss: S::F, error: S::F) -> S::F {
+        simd.mul_add(error, error, loss)
     }
 }
 
@@ -68,16 +75,21 @@ struct CrossEntropy;
 impl Element for CrossEntropy {
     /// `max(z, 0) − z·x + log1p(e^−|z|)`.
     #[inline(always)]
-    fn element<S: Simd>(simd: S, z: S::F, x: S::F, loss: S::F) -> (S::F, S::F, S::F) {
+    fn element<S: Simd>(simd: S, z: S::F, x: S::F) -> (S::F, S::F, S::F) {
         let y = math::sigmoid(simd, z);
         let here = simd.neg_mul_add(z, x, math::softplus(simd, z));
-        (y, simd.add(loss, here), simd.sub(y, x))
+        (y, here, simd.sub(y, x))
+    }
+
+    #[inline(always)]
+    fn total<S: Simd>(simd: S, loss: S::F, here: S::F) -> S::F {
+        simd.add(loss, here)
     }
 }
 
 impl DecodeTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, E: Element, const WHOLE: bool>(&self, simd: S, tile: &Finished) {
+    unsafe fn rows<S: Simd, E: Element, const WHOLE: bool, const ROWS: usize>(&self, simd: S, tile: &Finished) {
         let &Finished { problem, row, col, .. } = tile;
         let bias = self.bias.as_ptr().wrapping_add(problem * self.n + col);
         let target = self.target.at(problem, row, col).cast_const();
@@ -86,32 +98,93 @@ impl DecodeTile<'_> {
         let grad_sums = self.grad_sums.at(problem, row, col);
         let loss_sums = self.loss_sums.at(problem, row, col);
         let fresh = row % REDUCE_ROWS == 0;
-        let scale = simd.splat(self.scale);
         for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside every operand.
             unsafe {
-                let bias = load_n(simd, bias.add(c), n);
                 let (mut grad, mut loss) = (simd.splat(0.0), simd.splat(0.0));
                 if !fresh {
                     grad = load_n(simd, grad_sums.add(c), n);
                     loss = load_n(simd, loss_sums.add(c), n);
                 }
-                let room = tile.room(S::LANES, n);
-                for r in 0..tile.rows {
-                    let z = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), bias);
-                    let x = load_whole::<S, WHOLE>(simd, target.add(r * self.target.row_stride() + c), n);
-                    let (y, total, slope) = E::element(simd, z, x, loss);
-                    loss = total;
-                    let d = simd.mul(scale, slope);
-                    grad = simd.add(grad, d);
-                    store_n(simd, delta.add(r * self.delta.row_stride() + c), d, n);
-                    if let Some((x_hat, stride)) = x_hat {
-                        store_n(simd, x_hat.add(r * stride + c), y, n);
-                    }
+                let mut strip = Strip {
+                    simd,
+                    n,
+                    z: tile.z.add(c),
+                    z_stride: tile.z_stride,
+                    room: tile.room(S::LANES, n),
+                    target: target.add(c),
+                    target_stride: self.target.row_stride(),
+                    delta: delta.add(c),
+                    delta_stride: self.delta.row_stride(),
+                    x_hat: x_hat.map(|(at, stride)| (at.wrapping_add(c), stride)),
+                    bias: load_n(simd, bias.add(c), n),
+                    scale: simd.splat(self.scale),
+                    grad,
+                    loss,
+                };
+                for _ in 0..tile.rows / ROWS {
+                    strip.rows::<E, WHOLE, ROWS>();
                 }
-                store_n(simd, grad_sums.add(c), grad, n);
-                store_n(simd, loss_sums.add(c), loss, n);
+                for _ in 0..tile.rows % ROWS {
+                    strip.rows::<E, WHOLE, 1>();
+                }
+                store_n(simd, grad_sums.add(c), strip.grad, n);
+                store_n(simd, loss_sums.add(c), strip.loss, n);
+            }
+        }
+    }
+}
+
+/// `n` columns of a tile, from the next row on.
+struct Strip<S: Simd> {
+    simd: S,
+    n: usize,
+    z: *const f32,
+    z_stride: usize,
+    room: usize,
+    target: *const f32,
+    target_stride: usize,
+    delta: *mut f32,
+    delta_stride: usize,
+    /// With its stride.
+    x_hat: Option<(*mut f32, usize)>,
+    bias: S::F,
+    scale: S::F,
+    grad: S::F,
+    loss: S::F,
+}
+
+impl<S: Simd> Strip<S> {
+    /// Takes `R` rows.
+    ///
+    /// # Safety
+    /// There are as many, and nobody else touches them in `delta` and `x_hat`.
+    #[inline(always)]
+    unsafe fn rows<E: Element, const WHOLE: bool, const R: usize>(&mut self) {
+        let &mut Self { simd, n, room, bias, .. } = self;
+        let (mut z, mut x) = ([bias; R], [bias; R]);
+        for (z, x) in z.iter_mut().zip(&mut x) {
+            // SAFETY: the caller's.
+            unsafe {
+                *z = simd.add(load_whole::<S, WHOLE>(simd, self.z, room), bias);
+                *x = load_whole::<S, WHOLE>(simd, self.target, n);
+            }
+            self.z = self.z.wrapping_add(self.z_stride);
+            self.target = self.target.wrapping_add(self.target_stride);
+        }
+        let (y, term, slope) = E::element(Side::<S, R>(simd), z, x);
+        for i in 0..R {
+            self.loss = E::total(simd, self.loss, term[i]);
+            let d = simd.mul(self.scale, slope[i]);
+            self.grad = simd.add(self.grad, d);
+            // SAFETY: the caller's.
+            unsafe { store_n(simd, self.delta, d, n) };
+            self.delta = self.delta.wrapping_add(self.delta_stride);
+            if let Some((x_hat, stride)) = &mut self.x_hat {
+                // SAFETY: as above.
+                unsafe { store_n(simd, *x_hat, y[i], n) };
+                *x_hat = x_hat.wrapping_add(*stride);
             }
         }
     }

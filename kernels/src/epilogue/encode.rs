@@ -5,7 +5,7 @@ use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::Activation;
 use crate::ops::REDUCE_ROWS;
-use crate::simd::Simd;
+use crate::simd::{Side, Simd};
 
 /// The epilogue of [`Encode`](crate::ops::Encode).
 pub(crate) struct EncodeTile<'a> {
@@ -21,12 +21,12 @@ impl TileOp for EncodeTile<'_> {
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished) {
         with_nonlinearity!(self.activation, F => match self.threshold {
-            None => side_by_side!(simd, tile, true, WHOLE => {
+            None => side_by_side!(simd, tile, true, WHOLE, ROWS => {
                 // SAFETY: the caller's.
-                unsafe { self.rows::<_, F, WHOLE, false>(simd, tile, 0.0) }
+                unsafe { self.rows::<_, F, WHOLE, false, ROWS>(simd, tile, 0.0) }
             }),
             // SAFETY: the caller's.
-            Some(threshold) => unsafe { self.rows::<S, F, false, true>(simd, tile, threshold[tile.problem]) },
+            Some(threshold) => unsafe { self.rows::<S, F, false, true, 1>(simd, tile, threshold[tile.problem]) },
         })
     }
 
@@ -38,7 +38,7 @@ impl TileOp for EncodeTile<'_> {
 
 impl EncodeTile<'_> {
     #[inline(always)]
-    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool, const CUT: bool>(
+    unsafe fn rows<S: Simd, F: Nonlinearity, const WHOLE: bool, const CUT: bool, const ROWS: usize>(
         &self,
         simd: S,
         tile: &Finished,
@@ -48,32 +48,79 @@ impl EncodeTile<'_> {
         let h = self.h.at(tile.problem, tile.row, tile.col);
         let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
         let fresh = tile.row.is_multiple_of(REDUCE_ROWS);
-        let (threshold, zero) = (simd.splat(threshold), simd.splat(0.0));
         for c in columns::<S, WHOLE>(tile.cols) {
             let n = S::LANES.min(tile.cols - c);
             // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.
             unsafe {
-                let bias = load_n(simd, bias.add(c), n);
-                let mut sum = match sums {
+                let sum = match sums {
                     Some(sums) if !fresh => load_n(simd, sums.add(c), n),
                     _ => simd.splat(0.0),
                 };
-                let room = tile.room(S::LANES, n);
-                for r in 0..tile.rows {
-                    let z = simd.add(load_whole::<S, WHOLE>(simd, tile.z.add(r * tile.z_stride + c), room), bias);
-                    let mut y = F::forward(simd, z);
-                    if CUT {
-                        // 0, or NaN.
-                        let cut = simd.add(simd.mul(y, zero), zero);
-                        y = simd.select(simd.gt(simd.abs(y), threshold), y, cut);
-                    }
-                    store_n(simd, h.add(r * self.h.row_stride() + c), y, n);
-                    sum = simd.add(sum, y);
+                let mut strip = Strip {
+                    simd,
+                    n,
+                    z: tile.z.add(c),
+                    z_stride: tile.z_stride,
+                    room: tile.room(S::LANES, n),
+                    h: h.add(c),
+                    h_stride: self.h.row_stride(),
+                    bias: load_n(simd, bias.add(c), n),
+                    threshold: simd.splat(threshold),
+                    sum,
+                };
+                for _ in 0..tile.rows / ROWS {
+                    strip.rows::<F, WHOLE, CUT, ROWS>();
+                }
+                for _ in 0..tile.rows % ROWS {
+                    strip.rows::<F, WHOLE, CUT, 1>();
                 }
                 if let Some(sums) = sums {
-                    store_n(simd, sums.add(c), sum, n);
+                    store_n(simd, sums.add(c), strip.sum, n);
                 }
             }
+        }
+    }
+}
+
+/// `n` columns of a tile, from the next row on.
+struct Strip<S: Simd> {
+    simd: S,
+    n: usize,
+    z: *const f32,
+    z_stride: usize,
+    room: usize,
+    h: *mut f32,
+    h_stride: usize,
+    bias: S::F,
+    threshold: S::F,
+    sum: S::F,
+}
+
+impl<S: Simd> Strip<S> {
+    /// Takes `R` rows.
+    ///
+    /// # Safety
+    /// There are as many, and nobody else touches them in `h`.
+    #[inline(always)]
+    unsafe fn rows<F: Nonlinearity, const WHOLE: bool, const CUT: bool, const R: usize>(&mut self) {
+        let &mut Self { simd, n, room, bias, .. } = self;
+        let mut z = [bias; R];
+        for z in &mut z {
+            // SAFETY: the caller's.
+            *z = unsafe { simd.add(load_whole::<S, WHOLE>(simd, self.z, room), bias) };
+            self.z = self.z.wrapping_add(self.z_stride);
+        }
+        for mut y in F::forward(Side::<S, R>(simd), z) {
+            if CUT {
+                let zero = simd.splat(0.0);
+                // 0, or NaN.
+                let cut = simd.add(simd.mul(y, zero), zero);
+                y = simd.select(simd.gt(simd.abs(y), self.threshold), y, cut);
+            }
+            // SAFETY: the caller's.
+            unsafe { store_n(simd, self.h, y, n) };
+            self.h = self.h.wrapping_add(self.h_stride);
+            self.sum = simd.add(self.sum, y);
         }
     }
 }

@@ -230,22 +230,38 @@ impl Nonlinearity for Identity {
     }
 }
 
+/// Rows that are taken at once where one is too few chains.
+pub(crate) const SOME_ROWS: usize = 3;
+
 /// Runs `$body`, which is generic over the type of the token `$simd`, on as many vectors at once as the tile is wide: the chains
 /// of operations are long, and neighbours fill each other's waits. `$whole` says in it whether matrices are read in
-/// whole vectors: where the columns fill them, or the matrices are `$padded`. Padding is never written.
+/// whole vectors: where the columns fill them, or the matrices are `$padded`. Padding is never written. `$rows` says how many
+/// rows to take at once, so that there are enough chains.
 macro_rules! side_by_side {
-    ($simd:ident, $tile:expr, $padded:expr, $whole:ident => $body:expr) => {
+    ($simd:ident, $tile:expr, $padded:expr, $whole:ident $(, $rows:ident)? => $body:expr) => {
         match $tile.whole_vectors(S::LANES, $padded) {
-            Some(4) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 4>($simd), $body),
-            Some(3) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 3>($simd), $body),
-            Some(2) => side_by_side!(@ $whole = true, $simd = $crate::simd::Side::<S, 2>($simd), $body),
-            Some(_) => side_by_side!(@ $whole = true, $simd = $simd, $body),
-            None => side_by_side!(@ $whole = false, $simd = $simd, $body),
+            Some(4) => side_by_side!(@ $whole = true, $simd = 4 $(, $rows)? => $body),
+            Some(3) => side_by_side!(@ $whole = true, $simd = 3 $(, $rows)? => $body),
+            Some(2) => side_by_side!(@ $whole = true, $simd = 2 $(, $rows)? => $body),
+            Some(_) => side_by_side!(@ $whole = true, $simd = 1 $(, $rows)? => $body),
+            None => side_by_side!(@ $whole = false, $simd $(, $rows = 1)? => $body),
         }
     };
-    (@ $whole:ident = $is:literal, $simd:ident = $side:expr, $body:expr) => {{
+    (@ $whole:ident = true, $simd:ident = $n:literal => $body:expr) => {{
+        let $simd = $crate::simd::Side::<S, $n>($simd);
+        side_by_side!(@ $whole = true, $simd => $body)
+    }};
+    (@ $whole:ident = true, $simd:ident = $n:literal, $rows:ident => $body:expr) => {{
+        let $simd = $crate::simd::Side::<S, $n>($simd);
+        if S::CHAINS / $n < $crate::epilogue::SOME_ROWS {
+            side_by_side!(@ $whole = true, $simd, $rows = 1 => $body)
+        } else {
+            side_by_side!(@ $whole = true, $simd, $rows = $crate::epilogue::SOME_ROWS => $body)
+        }
+    }};
+    (@ $whole:ident = $is:literal, $simd:ident $(, $rows:ident = $at_once:expr)? => $body:expr) => {{
         const $whole: bool = $is;
-        let $simd = $side;
+        $(const $rows: usize = $at_once;)?
         $body
     }};
 }

@@ -24,8 +24,6 @@ mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
 
-use std::mem::MaybeUninit;
-
 use crate::matrix::AlignedVec;
 use crate::ops::Form;
 use crate::ops::check::Dims;
@@ -110,7 +108,7 @@ pub(crate) struct Product<'a> {
 /// Memory that products borrow while they run. Grows to what the largest has needed.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// One a thread: a packed run of `b`.
+    /// One a thread: tiles that wait for their epilogue, and a packed run of `b`.
     slots: Vec<AlignedVec<f32>>,
     /// Sums of unfinished chains, panel-major.
     waiting: AlignedVec<f32>,
@@ -154,7 +152,7 @@ impl Product<'_> {
         if scratch.slots.len() < plan.slots {
             scratch.slots.resize_with(plan.slots, AlignedVec::default);
         }
-        let slot_len = if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 };
+        let slot_len = 2 * BUFFER_LEN + if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 };
         scratch.slots.iter_mut().take(plan.slots).for_each(|slot| grow(slot, slot_len));
         let one = n.next_multiple_of(panel) * m;
         grow(&mut scratch.waiting, if plan.kc < k { batch * one } else { 0 });
@@ -172,8 +170,8 @@ impl Product<'_> {
                 // SAFETY: units are disjoint parts of the result; a slot's memory has one user at a time; the rest is
                 // the caller's.
                 unsafe {
-                    let packed = slots.get(turn.slot);
-                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, packed, waiting };
+                    let tiles = slots.get(turn.slot);
+                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, tiles, waiting };
                     this.unit(plan, &unit);
                 }
             });
@@ -212,7 +210,8 @@ impl Product<'_> {
 
     unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
         let Dims { m, n, k, .. } = self.dims;
-        let &Unit { problem, k0, steps, packed, waiting, .. } = unit;
+        let &Unit { problem, k0, steps, waiting, .. } = unit;
+        let [mut tile, mut other, packed] = [0, 1, 2].map(|buffer| unit.tiles.wrapping_add(buffer * BUFFER_LEN));
         let tier = self.tier;
         let col = unit.strip * plan.strip;
         let cols = plan.strip.min(n - col);
@@ -221,12 +220,10 @@ impl Product<'_> {
         let (first, last) = (k0 == 0, k0 + steps == k);
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= tier.lanes;
-        let mut buffers = [const { TileBuffer(MaybeUninit::uninit()) }; 2];
-        let [mut tile, mut other] = buffers.each_mut().map(|buffer| buffer.0.as_mut_ptr().cast::<f32>());
         if !first || self.start.is_some() {
             // What a tile starts from is read in whole vectors, also where there are fewer numbers.
             // SAFETY: the buffers are that long.
-            [tile, other].into_iter().for_each(|buffer| unsafe { buffer.write_bytes(0, TILE_LEN) });
+            [tile, other].into_iter().for_each(|buffer| unsafe { buffer.write_bytes(0, BUFFER_LEN) });
         }
         let (b, b_stride) = if plan.pack_b {
             // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
@@ -302,7 +299,7 @@ impl Product<'_> {
                 let call = kernel.deferring().filter(|_| defers).unwrap_or(kernel.function(self.form, panels));
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
-                // only; `start` and `out` are tiles in scratch or on the stack.
+                // only; `start` and `out` are tiles in scratch.
                 unsafe { call(&args) };
                 if let Some(before) = args.deferred.take() {
                     // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
@@ -317,7 +314,7 @@ impl Product<'_> {
                         // The tile stays where it is.
                         std::mem::swap(&mut tile, &mut other);
                         held = 0;
-                    } else if row + rows == group || (rows + kernel.rows) * width > TILE_LEN {
+                    } else if row + rows == group || (rows + kernel.rows) * width > BUFFER_LEN {
                         // SAFETY: the tiles lie inside the result and belong to this unit.
                         unsafe { self.epilogue.tile(&done) };
                         held = 0;
@@ -341,17 +338,16 @@ struct Unit<'a> {
     turn: &'a Turn,
     k0: usize,
     steps: usize,
-    /// Room for a packed run of `b`.
-    packed: *mut f32,
+    /// Two buffers of [`BUFFER_LEN`], and behind them room for a packed run of `b`.
+    tiles: *mut f32,
     /// Where unfinished sums wait.
     waiting: Raw,
 }
 
-/// The largest tile of any tier: 6×64, 24×16, …. Smaller ones share a buffer as long.
+/// The largest tile of any tier: 6×64, 24×16, ….
 const TILE_LEN: usize = 384;
-
-#[repr(align(64))]
-struct TileBuffer(MaybeUninit<[f32; TILE_LEN]>);
+/// Tiles wait here for their epilogue: this many elements of them, 6 KiB that stay in the first-level cache.
+const BUFFER_LEN: usize = 4 * TILE_LEN;
 
 /// Every thread's scratch memory.
 struct Slots(*mut AlignedVec<f32>);

@@ -23,6 +23,7 @@ unsafe fn first(n: usize) -> __m256i {
 impl Simd for Avx2 {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
+    const CHAINS: usize = 6;
     type F = __m256;
     type I = __m256i;
     type M = __m256;

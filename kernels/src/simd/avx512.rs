@@ -18,6 +18,7 @@ fn first(n: usize) -> __mmask16 {
 impl Simd for Avx512 {
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 16;
+    const CHAINS: usize = 4;
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;

@@ -85,6 +85,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const FUSED: bool = Self::ISA.is_fused();
     /// f32 lanes of a vector.
     const LANES: usize;
+    /// Chains of some dozens of dependent operations that together keep the units for arithmetic busy, as far as registers allow.
+    const CHAINS: usize;
     /// f32 lanes.
     type F: Copy;
     /// As many i32 lanes.

@@ -12,6 +12,7 @@ pub(crate) struct Neon(());
 impl Simd for Neon {
     const ISA: Isa = Isa::Neon;
     const LANES: usize = 4;
+    const CHAINS: usize = 4;
     type F = float32x4_t;
     type I = int32x4_t;
     type M = uint32x4_t;

@@ -17,6 +17,7 @@ pub(crate) struct Portable(());
 impl Simd for Portable {
     const ISA: Isa = Isa::Portable;
     const LANES: usize = 4;
+    const CHAINS: usize = 1;
     type F = f32x4;
     type I = i32x4;
     type M = f32x4;

@@ -35,6 +35,7 @@ macro_rules! each {
 impl<S: Simd, const N: usize> Simd for Side<S, N> {
     const ISA: Isa = S::ISA;
     const LANES: usize = N * S::LANES;
+    const CHAINS: usize = S::CHAINS / N;
     type F = [S::F; N];
     type I = [S::I; N];
     type M = [S::M; N];
