@@ -353,8 +353,8 @@ fn update_element<T: Real>(c: &Coefficients<T>, w: &mut T, grad: T, m: &mut T, v
             g / v.sqrt().mul_add(c.v_scale, c.eps)
         }
         Rule::Adam { .. } | Rule::AdamW { .. } => {
-            *m = c.m_keep.mul_add(*m, c.m_take * g);
-            *v = c.v_keep.mul_add(*v, c.v_take * g * g);
+            *m = c.m_take.mul_add(g - *m, *m);
+            *v = (-c.v_take).mul_add((-g).mul_add(g, *v), *v);
             *m / v.sqrt().mul_add(c.v_scale, c.eps)
         }
     };

@@ -85,7 +85,7 @@ impl Deferred {
         unsafe {
             let by = self.by(simd);
             let g = by.decayed(simd.load(self.tile.z.wrapping_add(i * S::LANES)), simd.load(w));
-            let (first, second) = (by.average(g, simd.load(m)), by.squares(g, simd.load(v)));
+            let (first, second) = (by.average(g, simd.load(m)), by.average_of_squares(g, simd.load(v)));
             simd.store(m, first);
             simd.store(v, second);
             by.direction(first, second)

@@ -66,18 +66,26 @@ impl<S: Simd> By<S> {
         self.simd.mul_add(self.m_keep, m, g)
     }
 
-    /// The moving average of the squares.
+    /// The moving sum of the squares.
     #[inline(always)]
-    pub(crate) fn squares(&self, g: S::F, v: S::F) -> S::F {
+    fn squares(&self, g: S::F, v: S::F) -> S::F {
         let s = self.simd;
         s.mul_add(self.v_keep, v, s.mul(s.mul(self.v_take, g), g))
     }
 
-    /// Adam's moving average of the gradients.
+    /// Adam's moving average of the gradients, `m + (1 − β₁)·(g − m)`: a difference costs no multiplier.
     #[inline(always)]
     pub(crate) fn average(&self, g: S::F, m: S::F) -> S::F {
         let s = self.simd;
-        s.mul_add(self.m_keep, m, s.mul(self.m_take, g))
+        s.mul_add(self.m_take, s.sub(g, m), m)
+    }
+
+    /// Adam's moving average of their squares, `v − (1 − β₂)·(v − g²)`: never below zero, as what is taken off is
+    /// never rounded to more than `v`.
+    #[inline(always)]
+    pub(crate) fn average_of_squares(&self, g: S::F, v: S::F) -> S::F {
+        let s = self.simd;
+        s.neg_mul_add(self.v_take, s.neg_mul_add(g, g, v), v)
     }
 
     /// Where Adam's weights go.
@@ -168,7 +176,7 @@ impl Formula for Adam {
 
     #[inline(always)]
     fn step<S: Simd>(by: &By<S>, g: S::F, w: S::F, m: S::F, v: S::F) -> (S::F, S::F, S::F) {
-        let (m, v) = (by.average(g, m), by.squares(g, v));
+        let (m, v) = (by.average(g, m), by.average_of_squares(g, v));
         (by.moved(w, by.direction(m, v)), m, v)
     }
 }

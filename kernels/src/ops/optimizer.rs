@@ -9,7 +9,7 @@
 //! | Nesterov | `m ← μ·m + g`, `w ← w − lr·(g + μ·m)` |
 //! | Adagrad | `v ← v + g²`, `w ← w − lr·g/(√v + ε)` |
 //! | RMSprop | `v ← α·v + (1−α)·g²`, `w ← w − lr·g/(√v + ε)` |
-//! | Adam | `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `w ← w − lr/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε)` |
+//! | Adam | `m ← m + (1−β₁)·(g − m)`, `v ← v − (1−β₂)·(v − g²)`, `w ← w − lr/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε)` |
 //! | AdamW | Adam, λ decoupled always |
 //!
 //! Where the gradient is clipped, that comes first: λ·w is added to what is left, as PyTorch's optimisers do behind its
@@ -176,11 +176,11 @@ pub(crate) struct Coefficients<T> {
     pub(crate) decay: T,
     /// `1 − lr·λ` where it is decoupled, else 1.
     pub(crate) shrink: T,
-    /// μ or β₁.
+    /// μ.
     pub(crate) m_keep: T,
     /// `1 − β₁`.
     pub(crate) m_take: T,
-    /// α or β₂; 1 for Adagrad.
+    /// α; 1 for Adagrad.
     pub(crate) v_keep: T,
     /// `1 − α` or `1 − β₂`; 1 for Adagrad.
     pub(crate) v_take: T,
@@ -220,9 +220,7 @@ impl<T: Real> Hyper<T> {
             Rule::Adam { beta1, beta2, eps } | Rule::AdamW { beta1, beta2, eps } => {
                 let (b1, b2) = (beta1.to_f64(), beta2.to_f64());
                 c.lr = T::from_f64(lr / (1.0 - power(b1, self.step)));
-                c.m_keep = beta1;
                 c.m_take = T::from_f64(1.0 - b1);
-                c.v_keep = beta2;
                 c.v_take = T::from_f64(1.0 - b2);
                 c.v_scale = T::from_f64(1.0 / (1.0 - power(b2, self.step)).sqrt());
                 c.eps = eps;

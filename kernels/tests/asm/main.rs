@@ -34,8 +34,8 @@ fn expected(kernel: Kernel) -> Counts {
 /// numbers are read is left to the compiler.
 fn expected_deferring(kernel: Kernel) -> Counts {
     let Kernel { nv, mr, .. } = kernel;
-    // The gradient with the decay, both moments, the divisor and the weights.
-    let fmas = mr * nv * UNROLL / 2 + 5;
+    // The gradient with the decay, the first moment, the square and the second one, the divisor and the weights.
+    let fmas = mr * nv * UNROLL / 2 + 6;
     // The gradient, both moments, and the weights twice.
     let loads = nv * UNROLL / 2 + 5;
     Counts { fmas, loads, roots: 1, ..Counts::default() }
