@@ -170,8 +170,8 @@ impl Product<'_> {
                 // SAFETY: units are disjoint parts of the result; a slot's memory has one user at a time; the rest is
                 // the caller's.
                 unsafe {
-                    let tiles = slots.get(turn.slot);
-                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, tiles, waiting };
+                    let scratch = slots.get(turn.slot);
+                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, scratch, waiting };
                     this.unit(plan, &unit);
                 }
             });
@@ -211,7 +211,7 @@ impl Product<'_> {
     unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
         let Dims { m, n, k, .. } = self.dims;
         let &Unit { problem, k0, steps, waiting, .. } = unit;
-        let [mut tile, mut other, packed] = [0, 1, 2].map(|buffer| unit.tiles.wrapping_add(buffer * BUFFER_LEN));
+        let [mut tile, mut other, packed] = [0, 1, 2].map(|buffer| unit.scratch.wrapping_add(buffer * BUFFER_LEN));
         let tier = self.tier;
         let col = unit.strip * plan.strip;
         let cols = plan.strip.min(n - col);
@@ -339,7 +339,7 @@ struct Unit<'a> {
     k0: usize,
     steps: usize,
     /// Two buffers of [`BUFFER_LEN`], and behind them room for a packed run of `b`.
-    tiles: *mut f32,
+    scratch: *mut f32,
     /// Where unfinished sums wait.
     waiting: Raw,
 }
