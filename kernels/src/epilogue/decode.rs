@@ -1,6 +1,8 @@
 //! `x_hat = g(z + bias)`, the loss, `delta = scale·dloss/dz` and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
+use super::{
+    Nonlinearity, Partials, Strip, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity,
+};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::math::vector as math;
@@ -99,78 +101,67 @@ impl DecodeTile<'_> {
         let loss_sums = self.loss_sums.at(problem, row, col);
         let fresh = row % REDUCE_ROWS == 0;
         for c in columns::<S, WHOLE>(tile.cols) {
-            let n = S::LANES.min(tile.cols - c);
-            // SAFETY: `n` columns of this tile from `c` are inside every operand.
+            // SAFETY: the tile's columns from `c` on are inside every operand.
             unsafe {
+                let strip = Strip::new(simd, tile, c, bias);
+                let n = strip.n;
                 let (mut grad, mut loss) = (simd.splat(0.0), simd.splat(0.0));
                 if !fresh {
                     grad = load_n(simd, grad_sums.add(c), n);
                     loss = load_n(simd, loss_sums.add(c), n);
                 }
-                let mut strip = Strip {
-                    simd,
-                    n,
-                    z: tile.z.add(c),
-                    z_stride: tile.z_stride,
-                    room: tile.room(S::LANES, n),
+                let mut errors = Errors {
+                    strip,
                     target: target.add(c),
                     target_stride: self.target.row_stride(),
                     delta: delta.add(c),
                     delta_stride: self.delta.row_stride(),
                     x_hat: x_hat.map(|(at, stride)| (at.wrapping_add(c), stride)),
-                    bias: load_n(simd, bias.add(c), n),
                     scale: simd.splat(self.scale),
                     grad,
                     loss,
                 };
                 for _ in 0..tile.rows / ROWS {
-                    strip.rows::<E, WHOLE, ROWS>();
+                    errors.rows::<E, WHOLE, ROWS>();
                 }
                 for _ in 0..tile.rows % ROWS {
-                    strip.rows::<E, WHOLE, 1>();
+                    errors.rows::<E, WHOLE, 1>();
                 }
-                store_n(simd, grad_sums.add(c), strip.grad, n);
-                store_n(simd, loss_sums.add(c), strip.loss, n);
+                store_n(simd, grad_sums.add(c), errors.grad, n);
+                store_n(simd, loss_sums.add(c), errors.loss, n);
             }
         }
     }
 }
 
-/// `n` columns of a tile, from the next row on.
-struct Strip<S: Simd> {
-    simd: S,
-    n: usize,
-    z: *const f32,
-    z_stride: usize,
-    room: usize,
+/// What becomes of a strip.
+struct Errors<S: Simd> {
+    strip: Strip<S>,
     target: *const f32,
     target_stride: usize,
     delta: *mut f32,
     delta_stride: usize,
     /// With its stride.
     x_hat: Option<(*mut f32, usize)>,
-    bias: S::F,
     scale: S::F,
     grad: S::F,
     loss: S::F,
 }
 
-impl<S: Simd> Strip<S> {
-    /// Takes `R` rows.
+impl<S: Simd> Errors<S> {
+    /// Takes the next `R` rows.
     ///
     /// # Safety
     /// There are as many, and nobody else touches them in `delta` and `x_hat`.
     #[inline(always)]
     unsafe fn rows<E: Element, const WHOLE: bool, const R: usize>(&mut self) {
-        let &mut Self { simd, n, room, bias, .. } = self;
-        let (mut z, mut x) = ([bias; R], [bias; R]);
-        for (z, x) in z.iter_mut().zip(&mut x) {
+        let Strip { simd, n, .. } = self.strip;
+        // SAFETY: the caller's.
+        let z = unsafe { self.strip.rows::<WHOLE, R>() };
+        let mut x = z;
+        for x in &mut x {
             // SAFETY: the caller's.
-            unsafe {
-                *z = simd.add(load_whole::<S, WHOLE>(simd, self.z, room), bias);
-                *x = load_whole::<S, WHOLE>(simd, self.target, n);
-            }
-            self.z = self.z.wrapping_add(self.z_stride);
+            *x = unsafe { load_whole::<S, WHOLE>(simd, self.target, n) };
             self.target = self.target.wrapping_add(self.target_stride);
         }
         let (y, term, slope) = E::element(Side::<S, R>(simd), z, x);

@@ -1,6 +1,6 @@
 //! `h = f(z + bias)`, small ones cut where asked for, and its column sums.
 
-use super::{Nonlinearity, Partials, TileOp, columns, load_n, load_whole, side_by_side, store_n, with_nonlinearity};
+use super::{Nonlinearity, Partials, Strip, TileOp, columns, load_n, side_by_side, store_n, with_nonlinearity};
 use crate::gemm::raw::Raw;
 use crate::gemm::{Ahead, Finished};
 use crate::ops::Activation;
@@ -49,67 +49,49 @@ impl EncodeTile<'_> {
         let sums = self.sums.map(|sums| sums.at(tile.problem, tile.row, tile.col));
         let fresh = tile.row.is_multiple_of(REDUCE_ROWS);
         for c in columns::<S, WHOLE>(tile.cols) {
-            let n = S::LANES.min(tile.cols - c);
-            // SAFETY: `n` columns of this tile from `c` are inside bias, h and sums.
+            // SAFETY: the tile's columns from `c` on are inside bias, h and sums.
             unsafe {
+                let strip = Strip::new(simd, tile, c, bias);
+                let n = strip.n;
                 let sum = match sums {
                     Some(sums) if !fresh => load_n(simd, sums.add(c), n),
                     _ => simd.splat(0.0),
                 };
-                let mut strip = Strip {
-                    simd,
-                    n,
-                    z: tile.z.add(c),
-                    z_stride: tile.z_stride,
-                    room: tile.room(S::LANES, n),
-                    h: h.add(c),
-                    h_stride: self.h.row_stride(),
-                    bias: load_n(simd, bias.add(c), n),
-                    threshold: simd.splat(threshold),
-                    sum,
-                };
+                let (h, h_stride) = (h.add(c), self.h.row_stride());
+                let mut hidden = Hidden { strip, h, h_stride, threshold: simd.splat(threshold), sum };
                 for _ in 0..tile.rows / ROWS {
-                    strip.rows::<F, WHOLE, CUT, ROWS>();
+                    hidden.rows::<F, WHOLE, CUT, ROWS>();
                 }
                 for _ in 0..tile.rows % ROWS {
-                    strip.rows::<F, WHOLE, CUT, 1>();
+                    hidden.rows::<F, WHOLE, CUT, 1>();
                 }
                 if let Some(sums) = sums {
-                    store_n(simd, sums.add(c), strip.sum, n);
+                    store_n(simd, sums.add(c), hidden.sum, n);
                 }
             }
         }
     }
 }
 
-/// `n` columns of a tile, from the next row on.
-struct Strip<S: Simd> {
-    simd: S,
-    n: usize,
-    z: *const f32,
-    z_stride: usize,
-    room: usize,
+/// What becomes of a strip.
+struct Hidden<S: Simd> {
+    strip: Strip<S>,
     h: *mut f32,
     h_stride: usize,
-    bias: S::F,
     threshold: S::F,
     sum: S::F,
 }
 
-impl<S: Simd> Strip<S> {
-    /// Takes `R` rows.
+impl<S: Simd> Hidden<S> {
+    /// Takes the next `R` rows.
     ///
     /// # Safety
     /// There are as many, and nobody else touches them in `h`.
     #[inline(always)]
     unsafe fn rows<F: Nonlinearity, const WHOLE: bool, const CUT: bool, const R: usize>(&mut self) {
-        let &mut Self { simd, n, room, bias, .. } = self;
-        let mut z = [bias; R];
-        for z in &mut z {
-            // SAFETY: the caller's.
-            *z = unsafe { simd.add(load_whole::<S, WHOLE>(simd, self.z, room), bias) };
-            self.z = self.z.wrapping_add(self.z_stride);
-        }
+        let simd = self.strip.simd;
+        // SAFETY: the caller's.
+        let z = unsafe { self.strip.rows::<WHOLE, R>() };
         for mut y in F::forward(Side::<S, R>(simd), z) {
             if CUT {
                 let zero = simd.splat(0.0);
@@ -118,7 +100,7 @@ impl<S: Simd> Strip<S> {
                 y = simd.select(simd.gt(simd.abs(y), self.threshold), y, cut);
             }
             // SAFETY: the caller's.
-            unsafe { store_n(simd, self.h, y, n) };
+            unsafe { store_n(simd, self.h, y, self.strip.n) };
             self.h = self.h.wrapping_add(self.h_stride);
             self.sum = simd.add(self.sum, y);
         }

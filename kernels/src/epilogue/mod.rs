@@ -34,6 +34,12 @@ pub(crate) trait TileOp: Sync {
     /// As [`Epilogue::tile`].
     unsafe fn apply<S: Simd>(&self, simd: S, tile: &Finished);
 
+    /// As [`Epilogue::place`].
+    #[inline(always)]
+    fn place(&self, _problem: usize, _row: usize, _col: usize) -> Option<(*mut f32, usize)> {
+        None
+    }
+
     /// As [`Epilogue::ahead`].
     #[inline(always)]
     fn ahead(&self, _problem: usize, _row: usize, _col: usize, _ahead: &mut Ahead) {}
@@ -71,6 +77,10 @@ impl<E: TileOp, const DEFERRED: bool> Task for Apply<'_, E, DEFERRED> {
 impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
     unsafe fn tile(&self, tile: &Finished) {
         self.0.vectorize(Apply::<_, false>(&self.1, tile));
+    }
+
+    fn place(&self, problem: usize, row: usize, col: usize) -> Option<(*mut f32, usize)> {
+        self.1.place(problem, row, col)
     }
 
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
@@ -160,6 +170,46 @@ pub(crate) fn columns<S: Simd, const WHOLE: bool>(cols: usize) -> impl Iterator<
 pub(crate) unsafe fn load_whole<S: Simd, const WHOLE: bool>(simd: S, p: *const f32, n: usize) -> S::F {
     // SAFETY: the caller's.
     unsafe { if WHOLE { simd.load(p) } else { load_n(simd, p, n) } }
+}
+
+/// A vector's columns of a tile, from the next row on, and what is added to each of them.
+struct Strip<S: Simd> {
+    simd: S,
+    /// How many columns.
+    n: usize,
+    z: *const f32,
+    z_stride: usize,
+    room: usize,
+    bias: S::F,
+}
+
+impl<S: Simd> Strip<S> {
+    /// The columns from `c` on of a tile whose biases begin at `bias`.
+    ///
+    /// # Safety
+    /// There are such columns, and biases for all of the tile.
+    #[inline(always)]
+    unsafe fn new(simd: S, tile: &Finished, c: usize, bias: *const f32) -> Self {
+        let n = S::LANES.min(tile.cols - c);
+        // SAFETY: the caller's.
+        let bias = unsafe { load_n(simd, bias.add(c), n) };
+        Self { simd, n, z: tile.z.wrapping_add(c), z_stride: tile.z_stride, room: tile.room(S::LANES, n), bias }
+    }
+
+    /// The next `R` rows.
+    ///
+    /// # Safety
+    /// There are as many.
+    #[inline(always)]
+    unsafe fn rows<const WHOLE: bool, const R: usize>(&mut self) -> [S::F; R] {
+        let mut z = [self.bias; R];
+        for z in &mut z {
+            // SAFETY: the caller's.
+            *z = unsafe { self.simd.add(load_whole::<S, WHOLE>(self.simd, self.z, self.room), self.bias) };
+            self.z = self.z.wrapping_add(self.z_stride);
+        }
+        z
+    }
 }
 
 /// A nonlinearity and its derivative, taken from its own result.

@@ -27,6 +27,11 @@ impl TileOp for StoreTile {
     }
 
     #[inline(always)]
+    fn place(&self, problem: usize, row: usize, col: usize) -> Option<(*mut f32, usize)> {
+        Some((self.c.at(problem, row, col), self.c.row_stride()))
+    }
+
+    #[inline(always)]
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead) {
         ahead.push(self.c.at(problem, row, col), self.c.row_stride());
     }

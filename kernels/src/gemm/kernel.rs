@@ -17,6 +17,9 @@
 //! In the NN form the broadcast scalars of one row are neighbours, in runs as long as a panel of `a` is wide; in the TN
 //! form the scalars of one step are neighbours and a step is a row. Strides are in elements.
 //!
+//! What is in no panel yet is read with its own strides. A `b` that is to be read by further tiles is stored in panels on the way,
+//! by the first of them: copied before, it would be waited for with nothing else to do.
+//!
 //! What follows a product runs on the stored tile in a function of its own, because its register needs would make the compiler
 //! spill accumulators inside the loop. Only an optimiser's step on the tile before is taken inside it, where there are registers
 //! for that: see [`Deferred`].
@@ -41,6 +44,8 @@ pub(crate) struct TileArgs {
     pub(crate) b: *const f32,
     /// Elements from step to step.
     pub(crate) b_stride: usize,
+    /// For kernels that pack: where the steps of `b` go, one behind the other.
+    pub(crate) packed: *mut f32,
     /// Steps.
     pub(crate) k: usize,
     /// The partial sums to start from; null for zero.
@@ -64,7 +69,7 @@ pub(crate) struct TileArgs {
 /// # Safety
 /// The processor has the instruction set it was compiled for. With `rows` = MR and `width` = NV·LANES: `a` is readable
 /// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
-/// `width` elements a row.
+/// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
 
 /// One tile size: for each form, with any strides, and with both of a width fixed when it was compiled, so that every
@@ -74,8 +79,15 @@ pub(crate) struct TileKernel {
     pub(crate) rows: usize,
     nn: [TileFn; 2],
     tn: [TileFn; 2],
+    /// For each form.
+    packing: [TileFn; 2],
     deferring: Option<TileFn>,
 }
+
+// What a kernel does beside its product.
+const NOTHING: usize = 0;
+const UPDATE: usize = 1;
+const PACK: usize = 2;
 
 impl TileKernel {
     /// With `P`, the tier's panel, for the fixed width. `DEFERS`: where registers are left for what is deferred.
@@ -83,9 +95,10 @@ impl TileKernel {
         const { assert!(MR * NV * S::LANES <= super::TILE_LEN, "a tile has to fit into its buffer") };
         Self {
             rows: MR,
-            nn: [tile::<S, MR, NV, false, 0, false>, tile::<S, MR, NV, false, P, false>],
-            tn: [tile::<S, MR, NV, true, 0, false>, tile::<S, MR, NV, true, P, false>],
-            deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, DEFERS>) } else { None },
+            nn: [tile::<S, MR, NV, false, 0, NOTHING>, tile::<S, MR, NV, false, P, NOTHING>],
+            tn: [tile::<S, MR, NV, true, 0, NOTHING>, tile::<S, MR, NV, true, P, NOTHING>],
+            packing: [tile::<S, MR, NV, false, 0, PACK>, tile::<S, MR, NV, true, 0, PACK>],
+            deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, UPDATE>) } else { None },
         }
     }
 
@@ -98,6 +111,15 @@ impl TileKernel {
         }
     }
 
+    /// The function for a form and any strides that also packs `b`.
+    #[inline]
+    pub(crate) fn packing(&self, form: Form) -> TileFn {
+        match form {
+            Form::Nn => self.packing[0],
+            Form::Tn => self.packing[1],
+        }
+    }
+
     /// The function for the TN form and strides of the tier's panel that also does what is deferred, where there is one.
     #[inline]
     pub(crate) fn deferring(&self) -> Option<TileFn> {
@@ -106,25 +128,26 @@ impl TileKernel {
 }
 
 /// `P` is the stride of `a` and `b`, or 0 where the arguments say.
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool>(
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(
     args: &TileArgs,
 ) {
     debug_assert!(P == 0 || (args.a_stride == P && args.b_stride == P));
     // SAFETY: the caller's: the processor has the instructions.
     let simd = unsafe { S::assume() };
-    simd.vectorize(Tile::<MR, NV, TN, P, DEFERS>(args));
+    simd.vectorize(Tile::<MR, NV, TN, P, BESIDE>(args));
 }
 
-struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool>(&'a TileArgs);
+struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(&'a TileArgs);
 
-impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEFERS: bool> Task
-    for Tile<'_, MR, NV, TN, P, DEFERS>
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize> Task
+    for Tile<'_, MR, NV, TN, P, BESIDE>
 {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        const { assert!(TN || !DEFERS, "weight gradients have something to defer, and one run of k") };
+        const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
+        const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
         let args = self.0;
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
@@ -133,7 +156,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
         let (lines, end) =
             if P == 0 { (0, ahead.end) } else { (Ahead::lines_of_row(NV * S::LANES, P), Ahead::end_of(MR, P)) };
         debug_assert_eq!((MR, NV * S::LANES, end), (ahead.rows, ahead.width, ahead.end));
-        let deferred = if DEFERS { args.deferred.within::<S>(args.k) } else { 0 };
+        let deferred = if BESIDE == UPDATE { args.deferred.within::<S>(args.k) } else { 0 };
         // Between deferred vectors there is less than a round, and a line is asked for as well.
         let deferred_rounds = deferred * Deferred::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
@@ -147,7 +170,8 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
             }
         }
         let (a, b, next) = (args.a, args.b, args.next);
-        let mut at = Walk { a, a_stride, b, b_stride, next, line, lines, end };
+        let packed = args.packed;
+        let mut at = Walk { a, a_stride, b, b_stride, packed, next, line, lines, end };
         let mut left = args.k;
         let mut run = args.a;
         if short_runs::<S, NV, TN, P>() {
@@ -156,7 +180,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
                 at.a = run;
                 for round in 0..Ahead::ROUNDS {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
-                    unsafe { at.round::<S, MR, NV, TN, P>(simd, &mut acc, ahead, run, round) };
+                    unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, ahead, run, round) };
                 }
                 run = run.wrapping_add(args.a_next);
             }
@@ -165,16 +189,16 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
         while left > 0 {
             let steps = if TN { left } else { left.min(args.a_run) };
             at.a = run;
-            if DEFERS {
+            if BESIDE == UPDATE {
                 for vector in 0..deferred {
                     at.ask(ahead, Ahead::LINE * Deferred::STEPS / UNROLL, P);
                     const { assert!(Deferred::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
-                        at.step::<S, MR, NV, TN>(simd, &mut acc);
+                        at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
                         let direction = args.deferred.moments::<S, NV, P>(simd, vector);
-                        at.step::<S, MR, NV, TN>(simd, &mut acc);
+                        at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
                         args.deferred.weights::<S, NV, P>(simd, vector, direction);
                     }
@@ -182,14 +206,14 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
             }
             for round in deferred_rounds..steps / UNROLL {
                 // SAFETY: `TileFn`'s contract: these steps are readable.
-                unsafe { at.round::<S, MR, NV, TN, P>(simd, &mut acc, ahead, run, round) };
+                unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, ahead, run, round) };
             }
             if !TN && P > Ahead::LINE {
                 Ahead::next_rows_after::<MR, P>(run, steps);
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.
-                unsafe { at.step::<S, MR, NV, TN>(simd, &mut acc) };
+                unsafe { at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc) };
             }
             left -= steps;
             run = run.wrapping_add(args.a_next);
@@ -200,7 +224,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const DEF
                 unsafe { simd.store(args.out.add(i * args.out_stride + j * S::LANES), v) };
             }
         }
-        if DEFERS {
+        if BESIDE == UPDATE {
             for vector in deferred..args.deferred.vectors::<S>() {
                 // SAFETY: as above.
                 unsafe {
@@ -235,6 +259,7 @@ struct Walk {
     a_stride: usize,
     b: *const f32,
     b_stride: usize,
+    packed: *mut f32,
     next: *const f32,
     line: usize,
     lines: usize,
@@ -245,13 +270,16 @@ impl Walk {
     /// How far ahead of its use a panel of one cache line is asked for: its lines are used faster, one a step, than those of
     /// wider panels.
     const AHEAD_IN_B: usize = 16 * Ahead::LINE;
+    /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
+    /// processor does not.
+    const ROWS_AHEAD: usize = 16;
 
     /// Round number `round` of the run of `a` that begins at `run`.
     ///
     /// # Safety
     /// As many steps are readable at `a` and `b`.
     #[inline(always)]
-    unsafe fn round<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize>(
+    unsafe fn round<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(
         &mut self,
         simd: S,
         acc: &mut [[S::F; NV]; MR],
@@ -268,7 +296,7 @@ impl Walk {
                 simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
             }
             // SAFETY: the caller's.
-            unsafe { self.step::<S, MR, NV, TN>(simd, acc) };
+            unsafe { self.step::<S, MR, NV, TN, BESIDE>(simd, acc) };
         }
     }
 
@@ -284,9 +312,9 @@ impl Walk {
     }
 
     /// # Safety
-    /// One more step is readable at `a` and `b`.
+    /// One more step is readable at `a` and `b`, and writable at `packed` where the kernel packs.
     #[inline(always)]
-    unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool>(
+    unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool, const BESIDE: usize>(
         &mut self,
         simd: S,
         acc: &mut [[S::F; NV]; MR],
@@ -295,6 +323,17 @@ impl Walk {
         for (j, v) in vectors.iter_mut().enumerate() {
             // SAFETY: the caller's.
             *v = unsafe { simd.load(self.b.add(j * S::LANES)) };
+            if BESIDE == PACK {
+                // SAFETY: the caller's.
+                unsafe { simd.store(self.packed.add(j * S::LANES), *v) };
+            }
+        }
+        if BESIDE == PACK {
+            let ahead = self.b.wrapping_add(Self::ROWS_AHEAD.wrapping_mul(self.b_stride));
+            for line in (0..NV * S::LANES).step_by(Ahead::LINE) {
+                simd::prefetch(ahead.wrapping_add(line));
+            }
+            self.packed = self.packed.wrapping_add(NV * S::LANES);
         }
         for (i, row) in acc.iter_mut().enumerate() {
             let at = if TN { i } else { i * self.a_stride };
@@ -302,6 +341,10 @@ impl Walk {
             let scalar = simd.splat(unsafe { *self.a.add(at) });
             for (sum, v) in row.iter_mut().zip(vectors) {
                 *sum = simd.mul_add(scalar, v, *sum);
+                if BESIDE == PACK {
+                    // Stores between the steps tempt the compiler to mix them: it would run out of registers.
+                    *sum = simd.pin(*sum);
+                }
             }
         }
         self.a = self.a.wrapping_add(if TN { self.a_stride } else { 1 });

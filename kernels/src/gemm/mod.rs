@@ -77,6 +77,10 @@ pub(crate) trait Epilogue: Sync {
     /// `tile` lies inside the matrices that the epilogue was made for, and nobody else touches that part of them.
     unsafe fn tile(&self, tile: &Finished);
 
+    /// Where the sums of the tile at `(row, col)` go, and the elements between its rows, where they are all there is to store: the
+    /// tile is then not handed over.
+    fn place(&self, problem: usize, row: usize, col: usize) -> Option<(*mut f32, usize)>;
+
     /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`.
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead);
 
@@ -220,12 +224,9 @@ impl Product<'_> {
         let (first, last) = (k0 == 0, k0 + steps == k);
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= tier.lanes;
-        if !first || self.start.is_some() {
-            // What a tile starts from is read in whole vectors, also where there are fewer numbers.
-            // SAFETY: the buffers are that long.
-            [tile, other].into_iter().for_each(|buffer| unsafe { buffer.write_bytes(0, BUFFER_LEN) });
-        }
-        let (b, b_stride) = if plan.pack_b {
+        // Whole vectors of `b` are packed by the first tile.
+        let mut packs = plan.pack_b && cols == width;
+        let (mut b, b_stride) = if plan.pack_b && !packs {
             // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
             unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
             (packed.cast_const(), width)
@@ -233,7 +234,7 @@ impl Product<'_> {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
         let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
-        let panels = self.a.row_stride() == tier.panel && b_stride == tier.panel;
+        let panels = self.a.row_stride() == tier.panel && (if packs { width } else { b_stride }) == tier.panel;
         let mut args = TileArgs {
             a: std::ptr::null(),
             a_stride: self.a.row_stride(),
@@ -241,6 +242,7 @@ impl Product<'_> {
             a_next: self.a.panel_stride(),
             b,
             b_stride,
+            packed,
             k: steps,
             start: std::ptr::null(),
             start_stride: 0,
@@ -295,17 +297,32 @@ impl Product<'_> {
                         (out.cast_const(), width)
                     }
                 };
-                (args.out, args.out_stride) = if last { (out, width) } else { (wait, tier.panel) };
-                let call = kernel.deferring().filter(|_| defers).unwrap_or(kernel.function(self.form, panels));
+                // Whole vectors are stored.
+                let place = if last && cols == width { self.epilogue.place(problem, row, col) } else { None };
+                (args.out, args.out_stride) = match place {
+                    Some(place) => place,
+                    None if last => (out, width),
+                    None => (wait, tier.panel),
+                };
+                let call = match kernel.deferring() {
+                    _ if packs => kernel.packing(self.form),
+                    Some(deferring) if defers => deferring,
+                    _ => kernel.function(self.form, panels),
+                };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
                 // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
-                // only; `start` and `out` are tiles in scratch.
+                // only; `start` is a tile in scratch, `out` another or the result's; `packed` is there for a run.
                 unsafe { call(&args) };
+                if packs {
+                    packs = false;
+                    (args.b, args.b_stride) = (packed.cast_const(), width);
+                    b = args.b;
+                }
                 if let Some(before) = args.deferred.take() {
                     // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
                     unsafe { self.epilogue.updated(&before) };
                 }
-                if last {
+                if last && place.is_none() {
                     let rows = held + kernel.rows;
                     let (z, row) = (tile.cast_const(), row - held);
                     let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };

@@ -11,10 +11,44 @@ pub(crate) struct Kernel {
     /// Rows of a tile.
     pub(crate) mr: usize,
     pub(crate) tn: bool,
-    /// The fixed stride, or 0.
-    pub(crate) panel: usize,
-    /// Whether it takes an optimiser's step on the tile before as well.
-    pub(crate) defers: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a kernel was compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Strides of the tier's panel.
+    Fixed,
+    /// Any strides.
+    Any,
+    /// Any strides, and to store `b` in panels on the way.
+    Packing,
+    /// Fixed strides, and an optimiser's step on the tile before.
+    Deferring,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Fixed, Self::Any, Self::Packing, Self::Deferring];
+
+    /// Of the constants of `Tile`: the fixed stride or 0, and what is done beside the product.
+    fn of(panel: usize, beside: usize) -> Option<Self> {
+        match (panel, beside) {
+            (0, 0) => Some(Self::Any),
+            (0, 2) => Some(Self::Packing),
+            (1.., 0) => Some(Self::Fixed),
+            (1.., 1) => Some(Self::Deferring),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Any => "any",
+            Self::Packing => "packing",
+            Self::Deferring => "deferring",
+        }
+    }
 }
 
 /// What a loop does in one round.
@@ -59,7 +93,7 @@ fn is_function(line: &str) -> bool {
     line.starts_with("_R") && line.ends_with(':')
 }
 
-/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P, DEFERS>` inside the token's `Simd::vectorize::inner`.
+/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P, BESIDE>` inside the token's `Simd::vectorize::inner`.
 fn kernel(name: &str) -> Option<Kernel> {
     if !name.contains("9vectorize5inner") {
         return None;
@@ -71,8 +105,8 @@ fn kernel(name: &str) -> Option<Kernel> {
     for number in &mut numbers {
         (*number, at) = constant(name, at)?;
     }
-    let [mr, nv, tn, panel, defers] = numbers;
-    Some(Kernel { isa, nv, mr, tn: tn == 1, panel, defers: defers == 1 })
+    let [mr, nv, tn, panel, beside] = numbers;
+    Some(Kernel { isa, nv, mr, tn: tn == 1, kind: Kind::of(panel, beside)? })
 }
 
 /// A constant argument and where it ends: `K`, then a type (`j`: usize, `b`: bool) and hexadecimal digits up to `_`, or
@@ -206,7 +240,7 @@ mod tests {
         let found = kernels(&listing(inner));
         let [(kernel, loops)] = &found[..] else { panic!("{found:?}") };
         let &[counts] = &loops[..] else { panic!("{found:?}") };
-        assert_eq!(*kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, panel: 16, defers: false });
+        assert_eq!(*kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, kind: Kind::Fixed });
         counts
     }
 
