@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use super::kernel::TileArgs;
 use super::plan::Plan;
-use super::{Finished, Product, Unit};
+use super::{BUFFER_LEN, Finished, Product, Unit};
 use crate::ops::Form;
 
 impl Product<'_> {
-    /// A unit of few columns of a TN product, `args.b` its strip of `b`. Vectors lie along its rows, which are neighbours in a
-    /// panel of `a`, and scalars are the columns: the tile of the transposed product, `bᵀ·a`, which is transposed at its end.
-    /// Between them, a buffer each.
+    /// A unit of a TN product whose columns fill vectors badly, `args.b` its strip of `b`. Vectors lie along its rows, which are
+    /// neighbours in a panel of `a`, and scalars are the columns: the tile of the transposed product, `bᵀ·a`, which is transposed
+    /// at its end. Between them, a buffer each.
     ///
     /// # Safety
-    /// As [`Product::run`]; `a` is in whole panels of the tier's width; the buffers hold [`TILE_LEN`](super::TILE_LEN) elements and
+    /// As [`Product::run`]; `a` is in whole panels of the tier's width; the buffers hold [`BUFFER_LEN`] elements and
     /// are nobody else's.
     pub(super) unsafe fn unit_across(
         &self,
@@ -26,16 +26,18 @@ impl Product<'_> {
     ) {
         let &Unit { problem, k0, steps, waiting, .. } = unit;
         let tier = self.tier;
-        // As many columns of a panel's rows fill the buffers.
-        debug_assert!(cols <= tier.across() && plan.quantum <= tier.panel && self.form == Form::Tn);
-        let col = unit.strip * plan.strip;
+        debug_assert!(plan.quantum <= tier.panel && self.form == Form::Tn);
+        // As many columns of a panel's rows fit into the buffers.
+        debug_assert!(tier.lanes * tier.panel <= BUFFER_LEN);
         let (first, last) = (k0 == 0, k0 + steps == self.dims.k);
         let (strip, strip_stride) = (args.b, args.b_stride);
         (args.a_stride, args.b_stride) = (strip_stride, tier.panel);
         let panels = strip_stride == tier.panel;
-        for row in rows.clone().step_by(plan.quantum) {
-            let height = plan.quantum.min(rows.end - row);
+        let parts = (0..cols).step_by(tier.lanes).map(|from| from..cols.min(from + tier.lanes));
+        let groups = rows.clone().step_by(plan.quantum).map(|row| (row, plan.quantum.min(rows.end - row)));
+        for ((row, height), part) in groups.flat_map(|group| parts.clone().map(move |part| (group, part))) {
             let (kernels, width) = tier.strip(height);
+            let (cols, col) = (part.len(), unit.strip * plan.strip + part.start);
             let wait = (waiting.at(problem, row, col), tier.panel);
             let start = if first {
                 self.start.map(|start| (start.at(problem, row, col), start.row_stride()))
@@ -52,7 +54,7 @@ impl Product<'_> {
                 let kernel =
                     kernels.iter().find(|kernel| kernel.rows <= cols - at).expect("there are tiles of one row");
                 args.ahead.start(kernel.rows, width, args.b);
-                args.a = strip.wrapping_add(at);
+                args.a = strip.wrapping_add(part.start + at);
                 args.out = across.wrapping_add(at * width);
                 args.start = if start.is_some() { args.out.cast_const() } else { std::ptr::null() };
                 (args.start_stride, args.out_stride) = (width, width);

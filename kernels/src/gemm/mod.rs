@@ -253,7 +253,7 @@ impl Product<'_> {
             deferred: Deferred::new(tier.panel),
         };
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
-        if self.form == Form::Tn && in_panels && cols <= tier.across() {
+        if self.form == Form::Tn && in_panels && tier.goes_across(cols, steps) {
             // SAFETY: the caller's; `a` was just found to be in such panels.
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
         }

@@ -102,10 +102,13 @@ impl Tier {
         Some(tier)
     }
 
-    /// Columns up to which a strip of a TN product is computed across: half a vector, and a panel of rows as wide fits into a
-    /// tile's buffer.
-    pub(crate) fn across(&self) -> usize {
-        (self.lanes / 2).min(TILE_LEN / self.panel)
+    /// Whether a strip of `cols` columns of a TN product of `k` steps is computed across: where half a vector holds them, and where
+    /// what its last vector would compute in vain is more than it costs to transpose the result.
+    pub(crate) fn goes_across(&self, cols: usize, k: usize) -> bool {
+        /// Multiply-adds that an element's way from one order to the other is worth.
+        const TRANSPOSITION: usize = 64;
+        let vain = cols.next_multiple_of(self.lanes) - cols;
+        cols <= (self.lanes / 2).min(TILE_LEN / self.panel) || k.saturating_mul(vain) > TRANSPOSITION * cols
     }
 
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
@@ -116,5 +119,24 @@ impl Tier {
         }
         let vectors = width.div_ceil(self.lanes);
         (self.tiles[vectors - 1], vectors * self.lanes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_its_vectors_does_not_go_across_and_what_leaves_most_of_one_empty_does() {
+        for tier in Isa::available().into_iter().filter_map(Tier::of) {
+            let lanes = tier.lanes;
+            for cols in (lanes..=tier.panel).step_by(lanes) {
+                assert!(!tier.goes_across(cols, 1 << 20), "{}: {cols}", tier.isa);
+            }
+            assert!(tier.goes_across(1, 1));
+            let one_more = lanes + 1;
+            assert!(!tier.goes_across(one_more, 64), "{}: too short for a transposition", tier.isa);
+            assert!(tier.goes_across(one_more, 4096), "{}", tier.isa);
+        }
     }
 }
