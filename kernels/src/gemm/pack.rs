@@ -1,4 +1,4 @@
-//! Copies of row-major operands in the order the micro-kernel reads them.
+//! Copies of row-major operands in the order the micro-kernel reads them, where no kernel makes them on its way.
 
 use super::raw::Raw;
 use crate::pool;
