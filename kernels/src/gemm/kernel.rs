@@ -84,7 +84,7 @@ pub(crate) struct TileKernel {
     deferring: Option<TileFn>,
 }
 
-// What a kernel does beside its product.
+// What a kernel does beside its product, as its symbol's name says in `make asm-check`.
 const NOTHING: usize = 0;
 const UPDATE: usize = 1;
 const PACK: usize = 2;

@@ -1,6 +1,5 @@
 //! What an instruction set brings: one table of tile kernels, and the width they like panels to have.
 
-use super::TILE_LEN;
 use super::kernel::TileKernel;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
@@ -102,13 +101,14 @@ impl Tier {
         Some(tier)
     }
 
-    /// Whether a strip of `cols` columns of a TN product of `k` steps is computed across: where half a vector holds them, and where
-    /// what its last vector would compute in vain is more than it costs to transpose the result.
+    /// Whether a strip of `cols` columns of a TN product of `k` steps is computed across: up to half a vector's, or six where half
+    /// vectors have tiles of their own, and where what its tiles would compute in vain is more than it costs to transpose the
+    /// result. Columns that fill their tiles are not.
     pub(crate) fn goes_across(&self, cols: usize, k: usize) -> bool {
         /// Multiply-adds that an element's way from one order to the other is worth.
         const TRANSPOSITION: usize = 64;
-        let vain = cols.next_multiple_of(self.lanes) - cols;
-        cols <= (self.lanes / 2).min(TILE_LEN / self.panel) || k.saturating_mul(vain) > TRANSPOSITION * cols
+        let vain = self.strip(cols).1 - cols;
+        cols <= (self.lanes / 2).min(6) || k.saturating_mul(vain) > TRANSPOSITION * cols
     }
 
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
@@ -130,7 +130,7 @@ mod tests {
     fn what_fills_its_vectors_does_not_go_across_and_what_leaves_most_of_one_empty_does() {
         for tier in Isa::available().into_iter().filter_map(Tier::of) {
             let lanes = tier.lanes;
-            for cols in (lanes..=tier.panel).step_by(lanes) {
+            for cols in (1..=tier.panel).filter(|&cols| tier.strip(cols).1 == cols) {
                 assert!(!tier.goes_across(cols, 1 << 20), "{}: {cols}", tier.isa);
             }
             assert!(tier.goes_across(1, 1));

@@ -106,18 +106,7 @@ impl Simd for Avx2 {
         unsafe { _mm256_srai_epi32::<N>(a) }
     }
 
-    #[inline(always)]
-    fn pin(self, v: __m256) -> __m256 {
-        #[inline]
-        #[target_feature(enable = "avx2")]
-        fn pin(mut v: __m256) -> __m256 {
-            // SAFETY: no instruction is added.
-            unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) v, options(nostack, preserves_flags)) };
-            v
-        }
-        // SAFETY: the token proves the instructions.
-        unsafe { pin(v) }
-    }
+    pin!(__m256, "avx2", ymm_reg "{0}");
 
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {

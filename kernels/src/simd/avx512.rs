@@ -104,18 +104,7 @@ impl Simd for Avx512 {
         unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(N)) }
     }
 
-    #[inline(always)]
-    fn pin(self, v: __m512) -> __m512 {
-        #[inline]
-        #[target_feature(enable = "avx512f")]
-        fn pin(mut v: __m512) -> __m512 {
-            // SAFETY: no instruction is added.
-            unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) v, options(nostack, preserves_flags)) };
-            v
-        }
-        // SAFETY: the token proves the instructions.
-        unsafe { pin(v) }
-    }
+    pin!(__m512, "avx512f", zmm_reg "{0}");
 
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {

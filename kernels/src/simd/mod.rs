@@ -27,6 +27,25 @@ macro_rules! op {
     };
 }
 
+/// [`Simd::pin`] of vectors that live in registers of a class.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! pin {
+    ($vector:ty, $feature:literal, $class:ident $register:literal) => {
+        #[inline(always)]
+        fn pin(self, v: $vector) -> $vector {
+            #[inline]
+            #[target_feature(enable = $feature)]
+            fn pin(mut v: $vector) -> $vector {
+                // SAFETY: no instruction is added.
+                unsafe { std::arch::asm!(concat!("/* ", $register, " */"), inout($class) v, options(nostack, preserves_flags)) };
+                v
+            }
+            // SAFETY: the token proves the instructions.
+            unsafe { pin(v) }
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

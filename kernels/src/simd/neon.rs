@@ -106,6 +106,8 @@ impl Simd for Neon {
         unsafe { vshrq_n_s32::<N>(a) }
     }
 
+    pin!(float32x4_t, "neon", vreg "{0:v}");
+
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         // SAFETY: the caller's: 4 rows at both ends. The shuffles touch no memory.
