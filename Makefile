@@ -12,7 +12,7 @@ help:
 	@echo 'make soak       the long proof, part by part; adds to results/soak (PARTS="memory exact" for some; hours)'
 	@echo 'make bench      kernels and training steps on every backend (minutes)'
 	@echo 'make ladder     from three plain loops to the fused kernel: the table of docs/KERNELS.md'
-	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be (x86-64)'
+	@echo 'make asm-check  that the loop of each hot kernel is what it is meant to be'
 	@echo 'make results    the kernels beside other libraries: results/PROCESSOR/DATE (minutes; PARTS="gemm step" for some)'
 	@echo 'make compare    the training step beside PyTorch and JAX, installed by pip: the same folder (minutes)'
 	@echo 'make experiments published results, done again, each with a gate: results/experiments (an hour or two; NAMES="linear-digits" for some)'

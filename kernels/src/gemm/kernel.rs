@@ -341,8 +341,8 @@ impl Walk {
             let scalar = simd.splat(unsafe { *self.a.add(at) });
             for (sum, v) in row.iter_mut().zip(vectors) {
                 *sum = simd.mul_add(scalar, v, *sum);
-                if BESIDE == PACK {
-                    // Stores between the steps tempt the compiler to mix them: it would run out of registers.
+                if S::MIXED || BESIDE == PACK {
+                    // Stores between the steps too tempt the compiler to mix them: it would run out of registers.
                     *sum = simd.pin(*sum);
                 }
             }

@@ -46,6 +46,25 @@ macro_rules! pin {
     };
 }
 
+/// Asks for the cache line at an address, by the hint's names on x86-64 and 64-bit Arm. Elsewhere, and in Miri that knows no assembly,
+/// nothing is done.
+macro_rules! ask {
+    ($p:ident, $x86:ident, $arm:literal) => {{
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch never faults.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::$x86 }>($p.cast());
+        }
+        #[cfg(all(target_arch = "aarch64", not(miri)))]
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!(concat!("prfm ", $arm, ", [{0}]"), in(reg) $p.addr(), options(nomem, nostack, preserves_flags));
+        }
+        #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
+        let _ = $p;
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -106,6 +125,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Chains of some dozens of dependent operations that together keep the units for arithmetic busy, as far as registers allow.
     const CHAINS: usize;
+    /// Whether the compiler mixes the steps of a product, for scalars of several at once, until it runs out of registers.
+    const MIXED: bool = false;
     /// f32 lanes.
     type F: Copy;
     /// As many i32 lanes.
@@ -233,25 +254,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 /// Asks for the cache line at `p`; any address will do.
 #[inline(always)]
 pub(crate) fn prefetch(p: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch never faults.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
+    ask!(p, _MM_HINT_T0, "pldl1keep");
 }
 
 /// Asks for the cache line at `p` in the second-level cache; any address will do.
 #[inline(always)]
 pub(crate) fn prefetch_l2(p: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch never faults.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
+    ask!(p, _MM_HINT_T1, "pldl2keep");
 }
 
 /// `p`, of which the compiler no longer knows that it is the same: it reads again what is behind it.

@@ -13,6 +13,7 @@ impl Simd for Neon {
     const ISA: Isa = Isa::Neon;
     const LANES: usize = 4;
     const CHAINS: usize = 4;
+    const MIXED: bool = true;
     type F = float32x4_t;
     type I = int32x4_t;
     type M = uint32x4_t;

@@ -1,6 +1,8 @@
-//! Micro-kernels and their loops in an assembly listing (AT&T syntax, v0 symbol names), by text alone.
+//! Micro-kernels and their loops in an assembly listing (v0 symbol names), by text alone.
 
 use std::collections::HashMap;
+
+use crate::machine::Machine;
 
 /// Which kernel a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +61,7 @@ pub(crate) struct Counts {
     pub(crate) loads: usize,
     /// Scalars read into every lane, likewise.
     pub(crate) broadcasts: usize,
+    /// Square roots.
     pub(crate) roots: usize,
     /// Instructions that read or write the stack.
     pub(crate) stack: usize,
@@ -66,25 +69,25 @@ pub(crate) struct Counts {
 }
 
 /// The kernels of a listing with their innermost loops that have multiply-adds, the one with the most first.
-pub(crate) fn kernels(listing: &str) -> Vec<(Kernel, Vec<Counts>)> {
+pub(crate) fn kernels(machine: Machine, listing: &str) -> Vec<(Kernel, Vec<Counts>)> {
     let mut found = Vec::new();
     let mut lines = listing.lines().peekable();
     while let Some(line) = lines.next() {
-        let Some(kernel) = line.strip_suffix(':').and_then(kernel) else { continue };
+        let Some(kernel) = line.strip_suffix(':').and_then(|name| kernel(machine, name)) else { continue };
         let mut body = Vec::new();
         while let Some(line) = lines.next_if(|line| !is_function(line)) {
             body.push(line.trim());
         }
-        found.push((kernel, loops(&body)));
+        found.push((kernel, loops(machine, &body)));
     }
     found
 }
 
 /// The intrinsics that are functions of their own, to be called, where they should be instructions.
-pub(crate) fn outlined(listing: &str) -> Vec<&str> {
+pub(crate) fn outlined(machine: Machine, listing: &str) -> Vec<&str> {
     let functions = listing.lines().filter(|line| is_function(line));
     functions
-        .filter(|line| line.contains("core_arch") && line.contains("_mm"))
+        .filter(|line| line.contains("core_arch") && line.contains(machine.intrinsics()))
         .map(|line| line.trim_end_matches(':'))
         .collect()
 }
@@ -93,14 +96,9 @@ fn is_function(line: &str) -> bool {
     line.starts_with("_R") && line.ends_with(':')
 }
 
-/// The kernel a v0 symbol name names: `gemm::kernel::Tile<MR, NV, TN, P, BESIDE>` inside the token's `Simd::vectorize::inner`.
-fn kernel(name: &str) -> Option<Kernel> {
-    if !name.contains("9vectorize5inner") {
-        return None;
-    }
-    let isa = ["Avx512", "Avx2"].into_iter().find(|isa| name.contains(&format!("{}{isa}", isa.len())))?;
-    const TILE: &str = "6kernel4Tile";
-    let mut at = name.find(TILE)? + TILE.len();
+/// The kernel a v0 symbol name names, by the constants MR, NV, TN, P and BESIDE.
+fn kernel(machine: Machine, name: &str) -> Option<Kernel> {
+    let (isa, mut at) = machine.kernel(name)?;
     let mut numbers = [0; 5];
     for number in &mut numbers {
         (*number, at) = constant(name, at)?;
@@ -145,21 +143,19 @@ fn base_62(text: &str) -> Option<usize> {
 /// The loops with multiply-adds that hold no other loop with any, the one with the most first.
 ///
 /// A loop reaches from a label to the last jump back to it.
-fn loops(body: &[&str]) -> Vec<Counts> {
+fn loops(machine: Machine, body: &[&str]) -> Vec<Counts> {
     let mut labels = HashMap::new();
     let mut loops: HashMap<usize, usize> = HashMap::new();
     for (at, line) in body.iter().enumerate() {
         if let Some(label) = line.strip_suffix(':') {
             labels.insert(label, at);
-        } else if line.starts_with('j')
-            && let Some(&from) = line.split_whitespace().nth(1).and_then(|label| labels.get(label))
-        {
+        } else if let Some(&from) = machine.target(line).and_then(|label| labels.get(label)) {
             loops.insert(from, at);
         }
     }
     let counted: Vec<_> = loops
         .into_iter()
-        .map(|(from, to)| (from, to, count(body, from, to)))
+        .map(|(from, to)| (from, to, count(machine, body, from, to)))
         .filter(|(_, _, counts)| counts.fmas > 0)
         .collect();
     // No other begins inside it. It may end behind its outer one's jump back, which then lies in its middle.
@@ -169,28 +165,16 @@ fn loops(body: &[&str]) -> Vec<Counts> {
     innermost
 }
 
-fn count(body: &[&str], from: usize, to: usize) -> Counts {
-    // A function that aligns its stack keeps the frame in %rbp; else that is a register like the others.
-    let framed = body.contains(&"movq\t%rsp, %rbp");
+fn count(machine: Machine, body: &[&str], from: usize, to: usize) -> Counts {
+    let framed = machine.frames(body);
     let mut counts = Counts::default();
     for line in &body[from..=to] {
-        if line.is_empty() || line.starts_with(['.', '#']) || line.ends_with(':') {
+        if line.is_empty() || line.starts_with(['.', '#', '/']) || line.ends_with(':') {
             continue;
         }
         let (code, operands) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let source = operands.split(", %").next().unwrap_or_default();
-        let (memory, every_lane) = (source.contains('('), source.contains("{1to"));
-        let fma = code.starts_with("vfm") || code.starts_with("vfnm");
-        let moves = code.starts_with("vmov") && memory && !operands.ends_with(')');
-        let broadcasts = code.starts_with("vbroadcast") && memory;
         counts.instructions += 1;
-        counts.roots += usize::from(code.starts_with("vsqrt"));
-        counts.fmas += usize::from(fma);
-        counts.loads += usize::from(moves || fma && memory && !every_lane);
-        counts.broadcasts += usize::from(broadcasts || fma && every_lane);
-        let frame = framed && operands.contains("(%rbp");
-        let stacked = operands.contains("%rsp") || frame || ["push", "pop", "call"].iter().any(|c| code.starts_with(c));
-        counts.stack += usize::from(stacked);
+        machine.count(&mut counts, code, operands, framed);
     }
     counts
 }
@@ -198,6 +182,7 @@ fn count(body: &[&str], from: usize, to: usize) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Machine::X86;
 
     const NAME: &str = "_RINvNvXNtNtCs1_11sae_kernels4simd4avx2NtB5_4Avx2NtB7_4Simd9vectorize5innerINtNtNtB9_4gemm6kernel\
                         4TileKj2_KB1C_Kb1_Kj10_Kb0_EEB9_";
@@ -237,7 +222,7 @@ mod tests {
     const WHOLE: &str = "\tvfmadd231ps\t%ymm5, %ymm6, %ymm1\n";
 
     fn only(inner: &str) -> Counts {
-        let found = kernels(&listing(inner));
+        let found = kernels(X86, &listing(inner));
         let [(kernel, loops)] = &found[..] else { panic!("{found:?}") };
         let &[counts] = &loops[..] else { panic!("{found:?}") };
         assert_eq!(*kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, kind: Kind::Fixed });
@@ -265,7 +250,7 @@ mod tests {
         let line = "\tvmovups\t-64(%rbp), %ymm7\n";
         assert_eq!(only(line).stack, 0);
         let framed = listing(line).replace("\t.cfi_startproc", "\tmovq\t%rsp, %rbp");
-        assert_eq!(kernels(&framed)[0].1[0].stack, 1);
+        assert_eq!(kernels(X86, &framed)[0].1[0].stack, 1);
     }
 
     #[test]
@@ -281,7 +266,7 @@ mod tests {
     fn every_innermost_loop_is_counted_the_largest_first() {
         let root = "\tvfmadd231ps\t%ymm5, %ymm6, %ymm1\n\tvsqrtps\t%ymm1, %ymm7\n";
         let listing = listing(WHOLE).replace("\tretq\n_R", &format!(".LBB0_7:\n{root}\tjne\t.LBB0_7\n\tretq\n_R"));
-        let found = &kernels(&listing)[0].1;
+        let found = &kernels(X86, &listing)[0].1;
         let of = |counts: &Counts| (counts.fmas, counts.roots);
         assert_eq!(found.iter().map(of).collect::<Vec<_>>(), [(4, 0), (1, 1)]);
     }
@@ -297,15 +282,15 @@ mod tests {
             "prefetcht0\t(%rsi)",
             "jmp\t.LBB0_4",
         ];
-        let found = loops(&body);
+        let found = loops(X86, &body);
         assert_eq!(found, [Counts { fmas: 1, instructions: 4, ..Counts::default() }]);
     }
 
     #[test]
     fn a_kernel_without_a_loop_is_listed_without_counts() {
         let flat = listing(WHOLE).replace(".LBB0_2\n", ".LBB0_9\n").replace(".LBB0_1\n", ".LBB0_9\n");
-        assert_eq!(kernels(&flat).len(), 1);
-        assert_eq!(kernels(&flat)[0].1, []);
+        assert_eq!(kernels(X86, &flat).len(), 1);
+        assert_eq!(kernels(X86, &flat)[0].1, []);
     }
 
     #[test]
