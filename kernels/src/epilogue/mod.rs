@@ -44,11 +44,15 @@ pub(crate) trait TileOp: Sync {
     #[inline(always)]
     fn ahead(&self, _problem: usize, _row: usize, _col: usize, _ahead: &mut Ahead) {}
 
-    /// As [`Epilogue::defer`].
+    /// As [`Epilogue::defers`].
     #[inline(always)]
-    fn defer(&self, _tile: &Finished, _deferred: &mut Deferred) -> bool {
+    fn defers(&self, _problem: usize, _panel: usize) -> bool {
         false
     }
+
+    /// As [`Epilogue::defer`].
+    #[inline(always)]
+    fn defer(&self, _tile: &Finished, _deferred: &mut Deferred) {}
 
     /// As [`Epilogue::updated`]. `#[inline(always)]` in every implementation.
     ///
@@ -87,8 +91,12 @@ impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
         self.1.ahead(problem, row, col, ahead);
     }
 
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool {
-        self.1.defer(tile, deferred)
+    fn defers(&self, problem: usize, panel: usize) -> bool {
+        self.1.defers(problem, panel)
+    }
+
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred) {
+        self.1.defer(tile, deferred);
     }
 
     unsafe fn updated(&self, tile: &Finished) {

@@ -93,15 +93,20 @@ impl TileOp for UpdateTile<'_> {
     }
 
     #[inline(always)]
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool {
-        let by = &self.by[tile.problem];
-        let (Some(first), Some(second)) = (&self.first, &self.second) else { return false };
-        let adam = matches!((by.rule, by.clip), (Rule::Adam { .. } | Rule::AdamW { .. }, None));
-        let in_panels = [&self.w, first, second].iter().all(|matrix| matrix.row_stride() == deferred.panel());
-        if adam && in_panels {
-            deferred.adam(tile, by, [&self.w, first, second].map(|matrix| matrix.at(tile.problem, tile.row, tile.col)));
+    fn defers(&self, problem: usize, panel: usize) -> bool {
+        let by = &self.by[problem];
+        matches!((by.rule, by.clip), (Rule::Adam { .. } | Rule::AdamW { .. }, None))
+            && [Some(&self.w), self.first.as_ref(), self.second.as_ref()]
+                .into_iter()
+                .all(|matrix| matrix.is_some_and(|matrix| matrix.row_stride() == panel))
+    }
+
+    #[inline(always)]
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred) {
+        if let (Some(first), Some(second)) = (&self.first, &self.second) {
+            let at = [&self.w, first, second].map(|matrix| matrix.at(tile.problem, tile.row, tile.col));
+            deferred.adam(tile, &self.by[tile.problem], at);
         }
-        adam && in_panels
     }
 
     #[inline(always)]

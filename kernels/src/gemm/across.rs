@@ -58,10 +58,11 @@ impl Product<'_> {
                 args.out = across.wrapping_add(at * width);
                 args.start = if start.is_some() { args.out.cast_const() } else { std::ptr::null() };
                 (args.start_stride, args.out_stride) = (width, width);
+                args.tiles = (cols - at) / kernel.rows;
                 // SAFETY: the tier exists, so the processor has the instructions. The strip is readable at these columns and
-                // steps, the panel of `a` over whole vectors, the buffer over the tile.
+                // steps, the panel of `a` over whole vectors, the buffer over the tiles.
                 unsafe { kernel.function(Form::Tn, panels)(args) };
-                at += kernel.rows;
+                at += kernel.rows * args.tiles;
             }
             let (to, stride) = if last { (tile, cols) } else { wait };
             // SAFETY: the tile's buffer, or the sums' place, holds `height` rows of `cols`.

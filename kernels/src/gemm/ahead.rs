@@ -14,13 +14,13 @@ pub(super) struct Coming {
 impl Coming {
     pub(super) const NONE: Self = Self { at: std::ptr::null(), left: 0 };
 
-    /// The piece that goes with `steps` steps of a tile.
+    /// The piece that goes with `tiles` tiles of `steps` steps.
     #[inline]
-    pub(super) fn take(&mut self, steps: usize) -> Option<*const f32> {
+    pub(super) fn take(&mut self, tiles: usize, steps: usize) -> Option<*const f32> {
         if self.left == 0 {
             return None;
         }
-        let piece = (steps / UNROLL) * Ahead::LINE;
+        let piece = tiles * (steps / UNROLL) * Ahead::LINE;
         let at = self.at;
         self.at = at.wrapping_add(piece);
         self.left = self.left.saturating_sub(piece);
@@ -33,6 +33,8 @@ impl Coming {
 pub(crate) struct Ahead {
     streams: [*const f32; Self::STREAMS],
     used: usize,
+    /// Whether something was asked for at once.
+    pub(super) at_once: bool,
     pub(super) rows: usize,
     /// Columns of the strip.
     pub(super) width: usize,
@@ -42,7 +44,7 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    const STREAMS: usize = 4;
+    pub(super) const STREAMS: usize = 4;
     pub(crate) const LINE: usize = 64 / size_of::<f32>();
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
@@ -52,7 +54,7 @@ impl Ahead {
     /// Nothing yet, of panels of `panel` columns.
     pub(crate) fn new(panel: usize) -> Self {
         let streams = [std::ptr::null(); Self::STREAMS];
-        Self { streams, used: 0, rows: 0, width: 0, panel, end: 0 }
+        Self { streams, used: 0, at_once: false, rows: 0, width: 0, panel, end: 0 }
     }
 
     /// Nothing yet, for a tile of `rows` rows of a strip `width` wide. Streams that stay unused ask for `instead`, so that the
@@ -61,6 +63,7 @@ impl Ahead {
     pub(crate) fn start(&mut self, rows: usize, width: usize, instead: *const f32) {
         self.streams = [instead; Self::STREAMS];
         self.used = 0;
+        self.at_once = false;
         (self.rows, self.width) = (rows, width);
         self.end = Self::end_of(rows, self.panel);
     }
@@ -120,6 +123,7 @@ impl Ahead {
     #[inline(always)]
     pub(crate) fn push(&mut self, at: *const f32, stride: usize) {
         if stride != self.panel {
+            self.at_once = true;
             for row in 0..self.rows {
                 for column in (0..self.width).step_by(Self::LINE) {
                     simd::prefetch(at.wrapping_add(row.wrapping_mul(stride).wrapping_add(column)));
@@ -131,12 +135,15 @@ impl Ahead {
         }
     }
 
-    /// Asks for the line at `line` of each stream.
     #[inline(always)]
-    pub(super) fn ask(&self, line: usize) {
-        for stream in &self.streams[..] {
-            simd::prefetch(stream.wrapping_add(line));
-        }
+    pub(super) fn panel(&self) -> usize {
+        self.panel
+    }
+
+    /// The streams of a tile that is `elements` below this one.
+    #[inline(always)]
+    pub(super) fn below(&self, elements: usize) -> [*const f32; Self::STREAMS] {
+        self.streams.map(|stream| stream.wrapping_add(elements))
     }
 
     /// Rounds that use one cache line of a row of `a`.

@@ -25,32 +25,25 @@ pub(crate) struct Deferred {
     m: *mut f32,
     v: *mut f32,
     by: *const Coefficients<f32>,
-    panel: usize,
 }
 
 impl Deferred {
     /// Steps of the loop that go with a vector.
     pub(super) const STEPS: usize = UNROLL / 2;
 
-    /// Nothing, of panels of `panel` columns.
-    pub(super) fn new(panel: usize) -> Self {
+    /// Nothing.
+    pub(super) fn new() -> Self {
         let none: *mut f32 = std::ptr::null_mut();
         let (z, z_stride, z_padded) = (none.cast_const(), 0, false);
         let tile = Finished { z, z_stride, z_padded, problem: 0, row: 0, col: 0, rows: 0, cols: 0 };
-        Self { tile, w: none, m: none, v: none, by: std::ptr::null(), panel }
-    }
-
-    /// Columns of a panel of the weights and moments.
-    #[inline(always)]
-    pub(crate) fn panel(&self) -> usize {
-        self.panel
+        Self { tile, w: none, m: none, v: none, by: std::ptr::null() }
     }
 
     /// Adam's step by the gradient `tile` on the weights and moments that begin at these addresses.
     #[inline(always)]
     pub(crate) fn adam(&mut self, tile: &Finished, by: &Coefficients<f32>, [w, m, v]: [*mut f32; 3]) {
         debug_assert_eq!(tile.z_stride, tile.cols);
-        *self = Self { tile: *tile, w, m, v, by, ..*self };
+        *self = Self { tile: *tile, w, m, v, by };
     }
 
     /// The tile, where there is one; there is nothing to do any more.

@@ -20,6 +20,8 @@
 //! What is in no panel yet is read with its own strides. A `b` that is to be read by further tiles is stored in panels on the way,
 //! by the first of them: copied before, it would be waited for with nothing else to do.
 //!
+//! One call computes several tiles, one below another: what goes with a call is as much work as some hundred multiply-adds.
+//!
 //! What follows a product runs on the stored tile in a function of its own, because its register needs would make the compiler
 //! spill accumulators inside the loop. Only an optimiser's step on the tile before is taken inside it, where there are registers
 //! for that: see [`Deferred`].
@@ -48,6 +50,9 @@ pub(crate) struct TileArgs {
     pub(crate) packed: *mut f32,
     /// Steps.
     pub(crate) k: usize,
+    /// Tiles, one below another: their `a`, `start` and `out` and what is to be touched are as many rows further. One, for kernels
+    /// that do something beside the product.
+    pub(crate) tiles: usize,
     /// The partial sums to start from; null for zero.
     pub(crate) start: *const f32,
     /// Elements between their rows.
@@ -67,7 +72,7 @@ pub(crate) struct TileArgs {
 /// A micro-kernel.
 ///
 /// # Safety
-/// The processor has the instruction set it was compiled for. With `rows` = MR and `width` = NV·LANES: `a` is readable
+/// The processor has the instruction set it was compiled for. With `rows` = MR·tiles and `width` = NV·LANES: `a` is readable
 /// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
 /// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
@@ -148,6 +153,26 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     fn run<S: Simd>(self, simd: S) {
         const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
         const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
+        debug_assert!(self.0.tiles == 1 || BESIDE == NOTHING);
+        let mut next = self.0.next;
+        for number in 0..if BESIDE == NOTHING { self.0.tiles } else { 1 } {
+            // Every tile reads its numbers anew: what the compiler prepared for all of them would need the loop's registers.
+            let args = if BESIDE == NOTHING { simd::opaque(self.0) } else { self.0 };
+            // SAFETY: `TileFn`'s contract: there is such a tile.
+            next = unsafe { Self(args).one(simd, number, next) };
+        }
+    }
+}
+
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>
+    Tile<'_, MR, NV, TN, P, BESIDE>
+{
+    /// Tile number `number`, and on the way what is at `next`. Returns what is next then.
+    ///
+    /// # Safety
+    /// As for [`TileFn`].
+    #[inline(always)]
+    unsafe fn one<S: Simd>(self, simd: S, number: usize, next: *const f32) -> *const f32 {
         let args = self.0;
         let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
         let ahead = &args.ahead;
@@ -160,27 +185,29 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         // Between deferred vectors there is less than a round, and a line is asked for as well.
         let deferred_rounds = deferred * Deferred::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
+        let row = number * MR;
+        let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
+            let start = args.start.wrapping_add(row * args.start_stride);
             for (i, row) in acc.iter_mut().enumerate() {
                 for (j, v) in row.iter_mut().enumerate() {
                     // SAFETY: `TileFn`'s contract for `start`.
-                    *v = unsafe { simd.load(args.start.add(i * args.start_stride + j * S::LANES)) };
+                    *v = unsafe { simd.load(start.add(i * args.start_stride + j * S::LANES)) };
                 }
             }
         }
-        let (a, b, next) = (args.a, args.b, args.next);
+        let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
-        let mut at = Walk { a, a_stride, b, b_stride, packed, next, line, lines, end };
+        let mut at = Walk { a: run, a_stride, b: args.b, b_stride, packed, next, streams, line, lines, end };
         let mut left = args.k;
-        let mut run = args.a;
         if short_runs::<S, NV, TN, P>() {
             // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.
             for _ in 0..args.k / P {
                 at.a = run;
                 for round in 0..Ahead::ROUNDS {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
-                    unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, ahead, run, round) };
+                    unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, run, round) };
                 }
                 run = run.wrapping_add(args.a_next);
             }
@@ -191,7 +218,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             at.a = run;
             if BESIDE == UPDATE {
                 for vector in 0..deferred {
-                    at.ask(ahead, Ahead::LINE * Deferred::STEPS / UNROLL, P);
+                    at.ask(Ahead::LINE * Deferred::STEPS / UNROLL, P);
                     const { assert!(Deferred::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
@@ -206,7 +233,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
             for round in deferred_rounds..steps / UNROLL {
                 // SAFETY: `TileFn`'s contract: these steps are readable.
-                unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, ahead, run, round) };
+                unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, run, round) };
             }
             if !TN && P > Ahead::LINE {
                 Ahead::next_rows_after::<MR, P>(run, steps);
@@ -218,10 +245,11 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             left -= steps;
             run = run.wrapping_add(args.a_next);
         }
+        let out = args.out.wrapping_add(row * args.out_stride);
         for (i, row) in acc.into_iter().enumerate() {
             for (j, v) in row.into_iter().enumerate() {
                 // SAFETY: `TileFn`'s contract for `out`.
-                unsafe { simd.store(args.out.add(i * args.out_stride + j * S::LANES), v) };
+                unsafe { simd.store(out.add(i * args.out_stride + j * S::LANES), v) };
             }
         }
         if BESIDE == UPDATE {
@@ -233,6 +261,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 }
             }
         }
+        at.next
     }
 }
 
@@ -261,6 +290,7 @@ struct Walk {
     b_stride: usize,
     packed: *mut f32,
     next: *const f32,
+    streams: [*const f32; Ahead::STREAMS],
     line: usize,
     lines: usize,
     end: usize,
@@ -283,14 +313,13 @@ impl Walk {
         &mut self,
         simd: S,
         acc: &mut [[S::F; NV]; MR],
-        ahead: &Ahead,
         run: *const f32,
         round: usize,
     ) {
         if !TN && P > 0 {
             Ahead::next_rows_in_round::<MR, P>(run, round);
         }
-        self.ask(ahead, Ahead::LINE, P);
+        self.ask(Ahead::LINE, P);
         for _ in 0..UNROLL {
             if short_runs::<S, NV, TN, P>() {
                 simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
@@ -302,11 +331,13 @@ impl Walk {
 
     /// Asks for what goes with a round or a part of one, of panels of `panel` columns.
     #[inline(always)]
-    fn ask(&mut self, ahead: &Ahead, of_next: usize, panel: usize) {
+    fn ask(&mut self, of_next: usize, panel: usize) {
         simd::prefetch_l2(self.next);
         self.next = self.next.wrapping_add(of_next);
         if self.line < self.end {
-            ahead.ask(self.line);
+            for stream in self.streams {
+                simd::prefetch(stream.wrapping_add(self.line));
+            }
         }
         self.line = Ahead::after(self.line, self.lines, panel);
     }

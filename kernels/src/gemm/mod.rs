@@ -84,9 +84,12 @@ pub(crate) trait Epilogue: Sync {
     /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`.
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead);
 
-    /// Whether all there is to do on the tile, but for what [`Epilogue::updated`] does, was put off into `deferred`. The tile is
-    /// then kept until that was done.
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred) -> bool;
+    /// Whether all there is to do on a tile of a problem, but for what [`Epilogue::updated`] does, may be put off by
+    /// [`Epilogue::defer`], where matrices are in panels of `panel` columns.
+    fn defers(&self, problem: usize, panel: usize) -> bool;
+
+    /// Puts it off into `deferred`. The tile is then kept until that was done.
+    fn defer(&self, tile: &Finished, deferred: &mut Deferred);
 
     /// Does the rest on a tile on which what was deferred has been done.
     ///
@@ -244,13 +247,14 @@ impl Product<'_> {
             b_stride,
             packed,
             k: steps,
+            tiles: 1,
             start: std::ptr::null(),
             start_stride: 0,
             out: std::ptr::null_mut(),
             out_stride: 0,
             next: b,
             ahead: Ahead::new(tier.panel),
-            deferred: Deferred::new(tier.panel),
+            deferred: Deferred::new(),
         };
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && in_panels && tier.goes_across(cols, steps) {
@@ -262,6 +266,7 @@ impl Product<'_> {
         // start and end once for all of them.
         let mut held = 0;
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
+        let defers = defers && self.epilogue.defers(problem, tier.panel);
         while row < rows.end {
             let group = rows.end.min(row + plan.quantum);
             let mut choice = 0;
@@ -286,14 +291,19 @@ impl Product<'_> {
                     Form::Nn => self.a.at(problem, row, k0),
                     Form::Tn => self.a.at(problem, k0, row),
                 };
-                args.next = next_b.take(steps).or_else(|| next_a.take(steps)).unwrap_or(b);
+                // As many as the buffer holds, where nothing goes with each tile.
+                let one = packs || defers || args.ahead.at_once;
+                let room = if one { 1 } else { (BUFFER_LEN / width - held) / kernel.rows };
+                args.tiles = room.min((group - row) / kernel.rows).max(1);
+                let height = kernel.rows * args.tiles;
+                args.next = next_b.take(args.tiles, steps).or_else(|| next_a.take(args.tiles, steps)).unwrap_or(b);
                 (args.start, args.start_stride) = match (first, self.start) {
                     (false, _) => (wait.cast_const(), tier.panel),
                     (true, None) => (std::ptr::null(), 0),
                     (true, Some(start)) => {
                         let (from, stride) = (start.at(problem, row, col), start.row_stride());
                         // SAFETY: the starting sums have the shape of the result; the buffer holds a tile.
-                        unsafe { copy(from, stride, out, width, kernel.rows, cols) };
+                        unsafe { copy(from, stride, out, width, height, cols) };
                         (out.cast_const(), width)
                     }
                 };
@@ -323,12 +333,13 @@ impl Product<'_> {
                     unsafe { self.epilogue.updated(&before) };
                 }
                 if last && place.is_none() {
-                    let rows = held + kernel.rows;
+                    let rows = held + height;
                     let (z, row) = (tile.cast_const(), row - held);
                     let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
                     held = rows;
-                    if defers && self.epilogue.defer(&done, &mut args.deferred) {
+                    if defers {
                         // The tile stays where it is.
+                        self.epilogue.defer(&done, &mut args.deferred);
                         std::mem::swap(&mut tile, &mut other);
                         held = 0;
                     } else if row + rows == group || (rows + kernel.rows) * width > BUFFER_LEN {
@@ -337,7 +348,7 @@ impl Product<'_> {
                         held = 0;
                     }
                 }
-                row += kernel.rows;
+                row += height;
             }
         }
         if let Some(last) = args.deferred.take() {
