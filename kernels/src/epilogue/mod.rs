@@ -20,7 +20,7 @@ pub(crate) use sums::{Partials, Sums, column_sums, sum_of_squares};
 pub(crate) use top_k::top_k;
 pub(crate) use update::{UpdateTile, update_slice};
 
-use crate::gemm::{Ahead, Deferred, Epilogue, Finished};
+use crate::gemm::{Ahead, Epilogue, Finished, Update};
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -44,15 +44,11 @@ pub(crate) trait TileOp: Sync {
     #[inline(always)]
     fn ahead(&self, _problem: usize, _row: usize, _col: usize, _ahead: &mut Ahead) {}
 
-    /// As [`Epilogue::defers`].
+    /// As [`Epilogue::update`].
     #[inline(always)]
-    fn defers(&self, _problem: usize, _panel: usize) -> bool {
-        false
+    fn update(&self, _problem: usize, _row: usize, _col: usize, _panel: usize) -> Option<Update> {
+        None
     }
-
-    /// As [`Epilogue::defer`].
-    #[inline(always)]
-    fn defer(&self, _tile: &Finished, _deferred: &mut Deferred) {}
 
     /// As [`Epilogue::updated`]. `#[inline(always)]` in every implementation.
     ///
@@ -91,12 +87,8 @@ impl<S: Simd, E: TileOp> Epilogue for On<S, E> {
         self.1.ahead(problem, row, col, ahead);
     }
 
-    fn defers(&self, problem: usize, panel: usize) -> bool {
-        self.1.defers(problem, panel)
-    }
-
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred) {
-        self.1.defer(tile, deferred);
+    fn update(&self, problem: usize, row: usize, col: usize, panel: usize) -> Option<Update> {
+        self.1.update(problem, row, col, panel)
     }
 
     unsafe fn updated(&self, tile: &Finished) {

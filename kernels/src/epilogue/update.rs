@@ -2,7 +2,7 @@
 
 use super::{TileOp, columns, load_whole, side_by_side, store_n, vectorize_on};
 use crate::gemm::raw::Raw;
-use crate::gemm::{Ahead, Deferred, Finished};
+use crate::gemm::{Ahead, Finished, Update};
 use crate::isa::Isa;
 use crate::math::optimizer::{Adam, By, Clipped, Formula, Momentum, Nesterov, RmsProp, Sgd};
 use crate::ops::{Coefficients, Rule, UpdateVector};
@@ -93,20 +93,12 @@ impl TileOp for UpdateTile<'_> {
     }
 
     #[inline(always)]
-    fn defers(&self, problem: usize, panel: usize) -> bool {
+    fn update(&self, problem: usize, row: usize, col: usize, panel: usize) -> Option<Update> {
         let by = &self.by[problem];
-        matches!((by.rule, by.clip), (Rule::Adam { .. } | Rule::AdamW { .. }, None))
-            && [Some(&self.w), self.first.as_ref(), self.second.as_ref()]
-                .into_iter()
-                .all(|matrix| matrix.is_some_and(|matrix| matrix.row_stride() == panel))
-    }
-
-    #[inline(always)]
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred) {
-        if let (Some(first), Some(second)) = (&self.first, &self.second) {
-            let at = [&self.w, first, second].map(|matrix| matrix.at(tile.problem, tile.row, tile.col));
-            deferred.adam(tile, &self.by[tile.problem], at);
-        }
+        let adam = matches!((by.rule, by.clip), (Rule::Adam { .. } | Rule::AdamW { .. }, None));
+        let state = [&self.w, self.first.as_ref()?, self.second.as_ref()?];
+        let in_panels = state.iter().all(|matrix| matrix.row_stride() == panel);
+        (adam && in_panels).then(|| Update::new(state.map(|matrix| matrix.at(problem, row, col)), by))
     }
 
     #[inline(always)]

@@ -135,6 +135,14 @@ impl Ahead {
         }
     }
 
+    /// The tile of `rows` rows that is `down` rows below the last one.
+    #[inline(always)]
+    pub(super) fn go_on(&mut self, down: usize, rows: usize) {
+        self.streams = self.below(down * self.panel);
+        self.rows = rows;
+        self.end = Self::end_of(rows, self.panel);
+    }
+
     #[inline(always)]
     pub(super) fn panel(&self) -> usize {
         self.panel

@@ -15,35 +15,55 @@ use crate::math::optimizer::By;
 use crate::ops::Coefficients;
 use crate::simd::{self, Simd};
 
-/// Adam's step on a tile of whole vectors whose weights and moments are in panels of the tier's width: the rule that is used
+/// Adam's step on tiles of whole vectors whose weights and moments are in panels of the tier's width: the rule that is used
 /// most and has most to wait for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deferred {
-    /// The gradient. Without rows, there is nothing to do.
-    tile: Finished,
+pub(crate) struct Update {
     w: *mut f32,
     m: *mut f32,
     v: *mut f32,
     by: *const Coefficients<f32>,
 }
 
+impl Update {
+    /// On the weights and moments that begin at these addresses.
+    #[inline(always)]
+    pub(crate) fn new([w, m, v]: [*mut f32; 3], by: &Coefficients<f32>) -> Self {
+        Self { w, m, v, by }
+    }
+
+    /// On those that begin `elements` further.
+    #[inline(always)]
+    pub(super) fn below(&self, elements: usize) -> Self {
+        let [w, m, v] = [self.w, self.m, self.v].map(|matrix| matrix.wrapping_add(elements));
+        Self { w, m, v, ..*self }
+    }
+}
+
+/// An update that is put off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferred {
+    /// The gradient. Without rows, there is nothing to do.
+    tile: Finished,
+    update: Update,
+}
+
 impl Deferred {
     /// Steps of the loop that go with a vector.
     pub(super) const STEPS: usize = UNROLL / 2;
 
-    /// Nothing.
-    pub(super) fn new() -> Self {
+    pub(super) const NOTHING: Self = {
         let none: *mut f32 = std::ptr::null_mut();
         let (z, z_stride, z_padded) = (none.cast_const(), 0, false);
         let tile = Finished { z, z_stride, z_padded, problem: 0, row: 0, col: 0, rows: 0, cols: 0 };
-        Self { tile, w: none, m: none, v: none, by: std::ptr::null() }
-    }
+        Self { tile, update: Update { w: none, m: none, v: none, by: std::ptr::null() } }
+    };
 
-    /// Adam's step by the gradient `tile` on the weights and moments that begin at these addresses.
+    /// The update by the gradient `tile`.
     #[inline(always)]
-    pub(crate) fn adam(&mut self, tile: &Finished, by: &Coefficients<f32>, [w, m, v]: [*mut f32; 3]) {
+    pub(super) fn new(tile: Finished, update: Update) -> Self {
         debug_assert_eq!(tile.z_stride, tile.cols);
-        *self = Self { tile: *tile, w, m, v, by };
+        Self { tile, update }
     }
 
     /// The tile, where there is one; there is nothing to do any more.
@@ -73,7 +93,7 @@ impl Deferred {
     /// There is such a vector, and nobody else touches its weights and moments.
     #[inline(always)]
     pub(super) unsafe fn moments<S: Simd, const NV: usize, const P: usize>(&self, simd: S, i: usize) -> S::F {
-        let [w, m, v] = [self.w, self.m, self.v].map(|matrix| matrix.wrapping_add(Self::place::<S, NV, P>(i)));
+        let Update { w, m, v, .. } = self.update.below(Self::place::<S, NV, P>(i));
         // SAFETY: the caller's: the vector is one of the buffer and of each matrix.
         unsafe {
             let by = self.by(simd);
@@ -91,7 +111,7 @@ impl Deferred {
     /// As for the first.
     #[inline(always)]
     pub(super) unsafe fn weights<S: Simd, const NV: usize, const P: usize>(&self, simd: S, i: usize, direction: S::F) {
-        let w = self.w.wrapping_add(Self::place::<S, NV, P>(i));
+        let w = self.update.w.wrapping_add(Self::place::<S, NV, P>(i));
         // SAFETY: as above.
         unsafe { simd.store(w, self.by(simd).moved(simd.load(w), direction)) };
     }
@@ -109,6 +129,6 @@ impl Deferred {
     #[inline(always)]
     unsafe fn by<S: Simd>(&self, simd: S) -> By<S> {
         // SAFETY: they outlive the product.
-        By::new(simd, simd::opaque(unsafe { &*self.by }))
+        By::new(simd, simd::opaque(unsafe { &*self.update.by }))
     }
 }

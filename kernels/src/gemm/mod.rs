@@ -30,7 +30,8 @@ use crate::ops::check::Dims;
 use crate::pool::{self, Grid, Turn};
 pub(crate) use ahead::Ahead;
 use ahead::Coming;
-pub(crate) use deferred::Deferred;
+use deferred::Deferred;
+pub(crate) use deferred::Update;
 use kernel::TileArgs;
 use plan::Plan;
 pub(crate) use plan::group;
@@ -77,21 +78,19 @@ pub(crate) trait Epilogue: Sync {
     /// `tile` lies inside the matrices that the epilogue was made for, and nobody else touches that part of them.
     unsafe fn tile(&self, tile: &Finished);
 
-    /// Where the sums of the tile at `(row, col)` go, and the elements between its rows, where they are all there is to store: the
-    /// tile is then not handed over.
+    /// Where the sums go from `(row, col)` on down, and the elements between rows, where they are all there is to store: tiles of
+    /// this strip are then not handed over.
     fn place(&self, problem: usize, row: usize, col: usize) -> Option<(*mut f32, usize)>;
 
-    /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`.
+    /// Lists what [`Epilogue::tile`] will touch, for the tile of `rows` rows at `(row, col)`. For as many rows as the strip has
+    /// columns, what lies below is for tiles below.
     fn ahead(&self, problem: usize, row: usize, col: usize, ahead: &mut Ahead);
 
-    /// Whether all there is to do on a tile of a problem, but for what [`Epilogue::updated`] does, may be put off by
-    /// [`Epilogue::defer`], where matrices are in panels of `panel` columns.
-    fn defers(&self, problem: usize, panel: usize) -> bool;
+    /// What may be put off on tiles from `(row, col)` on down, where matrices are in panels of `panel` columns: all but what
+    /// [`Epilogue::updated`] does.
+    fn update(&self, problem: usize, row: usize, col: usize, panel: usize) -> Option<Update>;
 
-    /// Puts it off into `deferred`. The tile is then kept until that was done.
-    fn defer(&self, tile: &Finished, deferred: &mut Deferred);
-
-    /// Does the rest on a tile on which what was deferred has been done.
+    /// Does the rest, given the last tile of a group, all of whose updates have been done.
     ///
     /// # Safety
     /// As for [`Epilogue::tile`].
@@ -254,69 +253,83 @@ impl Product<'_> {
             out_stride: 0,
             next: b,
             ahead: Ahead::new(tier.panel),
-            deferred: Deferred::new(),
+            deferred: Deferred::NOTHING,
         };
         let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && in_panels && tier.goes_across(cols, steps) {
             // SAFETY: the caller's; `a` was just found to be in such panels.
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
         }
+        // What is linear from tile to tile is looked up once: the processor looks ahead over some hundred instructions, and between
+        // two loops there should be fewer.
+        let waits = waiting.at(problem, rows.start, col);
+        // Whole vectors are stored.
+        let place = if last && cols == width { self.epilogue.place(problem, rows.start, col) } else { None };
+        let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
+        let update = if defers { self.epilogue.update(problem, rows.start, col, tier.panel) } else { None };
         let mut row = rows.start;
         // Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
         // start and end once for all of them.
         let mut held = 0;
-        let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
-        let defers = defers && self.epilogue.defers(problem, tier.panel);
         while row < rows.end {
-            let group = rows.end.min(row + plan.quantum);
+            let from = row;
+            let group = rows.end.min(from + plan.quantum);
+            let (a, a_row) = match self.form {
+                Form::Nn => (self.a.at(problem, from, k0), self.a.row_stride()),
+                Form::Tn => (self.a.at(problem, k0, from), 1),
+            };
             let mut choice = 0;
+            // The row from which on what is ahead is not below what was.
+            let mut elsewhere = from;
+            let mut height = 0;
             while row < group {
                 while kernels[choice].rows > group - row {
                     choice += 1;
                 }
                 let kernel = kernels[choice];
                 let out = tile.wrapping_add(held * width);
-                let wait = waiting.at(problem, row, col);
-                args.ahead.start(kernel.rows, width, b);
-                if last {
-                    self.epilogue.ahead(problem, row, col, &mut args.ahead);
-                } else if first {
-                    args.ahead.push(wait, tier.panel);
+                let down = row - rows.start;
+                let wait = waits.wrapping_add(down * tier.panel);
+                if row >= elsewhere || args.ahead.at_once {
+                    elsewhere = row + width - (row - from) % width;
+                    args.ahead.start(kernel.rows, width, b);
+                    if last {
+                        self.epilogue.ahead(problem, row, col, &mut args.ahead);
+                    } else if first {
+                        args.ahead.push(wait, tier.panel);
+                    }
+                    if !first {
+                        // The next tile's sums.
+                        args.ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
+                    }
+                } else {
+                    args.ahead.go_on(height, kernel.rows);
                 }
-                if !first {
-                    // The next tile's sums.
-                    args.ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
-                }
-                args.a = match self.form {
-                    Form::Nn => self.a.at(problem, row, k0),
-                    Form::Tn => self.a.at(problem, k0, row),
-                };
+                args.a = a.wrapping_add((row - from) * a_row);
                 // As many as the buffer holds, where nothing goes with each tile.
-                let one = packs || defers || args.ahead.at_once;
+                let one = packs || update.is_some() || args.ahead.at_once;
                 let room = if one { 1 } else { (BUFFER_LEN / width - held) / kernel.rows };
                 args.tiles = room.min((group - row) / kernel.rows).max(1);
-                let height = kernel.rows * args.tiles;
+                height = kernel.rows * args.tiles;
                 args.next = next_b.take(args.tiles, steps).or_else(|| next_a.take(args.tiles, steps)).unwrap_or(b);
                 (args.start, args.start_stride) = match (first, self.start) {
                     (false, _) => (wait.cast_const(), tier.panel),
                     (true, None) => (std::ptr::null(), 0),
                     (true, Some(start)) => {
                         let (from, stride) = (start.at(problem, row, col), start.row_stride());
-                        // SAFETY: the starting sums have the shape of the result; the buffer holds a tile.
+                        // SAFETY: the starting sums have the shape of the result; the buffer holds the tiles.
                         unsafe { copy(from, stride, out, width, height, cols) };
                         (out.cast_const(), width)
                     }
                 };
-                // Whole vectors are stored.
-                let place = if last && cols == width { self.epilogue.place(problem, row, col) } else { None };
                 (args.out, args.out_stride) = match place {
-                    Some(place) => place,
+                    Some((place, stride)) => (place.wrapping_add(down * stride), stride),
                     None if last => (out, width),
                     None => (wait, tier.panel),
                 };
                 let call = match kernel.deferring() {
                     _ if packs => kernel.packing(self.form),
-                    Some(deferring) if defers => deferring,
+                    Some(deferring) if update.is_some() => deferring,
                     _ => kernel.function(self.form, panels),
                 };
                 // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
@@ -328,8 +341,11 @@ impl Product<'_> {
                     (args.b, args.b_stride) = (packed.cast_const(), width);
                     b = args.b;
                 }
-                if let Some(before) = args.deferred.take() {
-                    // SAFETY: the tile lies inside the result and belongs to this unit; the kernel has done what was deferred.
+                if let Some(before) = args.deferred.take()
+                    && row == from
+                {
+                    // SAFETY: the tile is the last one of its group, inside the result, and belongs to this unit; the kernel has
+                    // done what was deferred.
                     unsafe { self.epilogue.updated(&before) };
                 }
                 if last && place.is_none() {
@@ -337,9 +353,9 @@ impl Product<'_> {
                     let (z, row) = (tile.cast_const(), row - held);
                     let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
                     held = rows;
-                    if defers {
+                    if let Some(update) = update {
                         // The tile stays where it is.
-                        self.epilogue.defer(&done, &mut args.deferred);
+                        args.deferred = Deferred::new(done, update.below(down * tier.panel));
                         std::mem::swap(&mut tile, &mut other);
                         held = 0;
                     } else if row + rows == group || (rows + kernel.rows) * width > BUFFER_LEN {
