@@ -225,4 +225,21 @@ mod tests {
             assert_eq!(asked(&ahead, 5), Vec::from_iter(lines.into_iter().take(5)));
         }
     }
+
+    #[test]
+    fn what_is_ahead_of_a_tile_below_is_below() {
+        let matrix = [0.0f32; 512];
+        let mut ahead = Ahead::new(16);
+        ahead.start(6, 16, matrix.as_ptr());
+        ahead.push(&matrix[32], 16);
+        assert_eq!(ahead.below(6 * 16)[0], &raw const matrix[32 + 6 * 16]);
+        ahead.go_on(12, 4);
+        assert_eq!(ahead.streams[0], &raw const matrix[32 + 12 * 16]);
+        assert_eq!((ahead.rows, ahead.end, ahead.at_once), (4, 4 * 16, false));
+        // Rows that are no stream are asked for at once, and again for every tile.
+        ahead.push(matrix.as_ptr(), 17);
+        assert!(ahead.at_once);
+        ahead.start(6, 16, matrix.as_ptr());
+        assert!(!ahead.at_once);
+    }
 }

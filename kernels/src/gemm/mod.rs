@@ -309,7 +309,8 @@ impl Product<'_> {
                 // As many as the buffer holds, where nothing goes with each tile.
                 let one = packs || update.is_some() || args.ahead.at_once;
                 let room = if one { 1 } else { (BUFFER_LEN / width - held) / kernel.rows };
-                args.tiles = room.min((group - row) / kernel.rows).max(1);
+                args.tiles = room.min((group - row) / kernel.rows);
+                debug_assert!(args.tiles > 0, "a buffer is emptied before the next tile does not fit");
                 height = kernel.rows * args.tiles;
                 args.next = next_b.take(args.tiles, steps).or_else(|| next_a.take(args.tiles, steps)).unwrap_or(b);
                 (args.start, args.start_stride) = match (first, self.start) {
