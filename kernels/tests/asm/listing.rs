@@ -180,7 +180,7 @@ fn count(machine: Machine, body: &[&str], from: usize, to: usize) -> Counts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use Machine::X86;
 
@@ -221,12 +221,17 @@ mod tests {
 
     const WHOLE: &str = "\tvfmadd231ps\t%ymm5, %ymm6, %ymm1\n";
 
-    fn only(inner: &str) -> Counts {
-        let found = kernels(X86, &listing(inner));
+    /// The only loop of a listing whose only kernel is a TN product's of two rows of two vectors, with fixed strides.
+    pub(crate) fn only_loop(machine: Machine, isa: &'static str, listing: &str) -> Counts {
+        let found = kernels(machine, listing);
         let [(kernel, loops)] = &found[..] else { panic!("{found:?}") };
         let &[counts] = &loops[..] else { panic!("{found:?}") };
-        assert_eq!(*kernel, Kernel { isa: "Avx2", nv: 2, mr: 2, tn: true, kind: Kind::Fixed });
+        assert_eq!(*kernel, Kernel { isa, nv: 2, mr: 2, tn: true, kind: Kind::Fixed });
         counts
+    }
+
+    fn only(inner: &str) -> Counts {
+        only_loop(X86, "Avx2", &listing(inner))
     }
 
     #[test]

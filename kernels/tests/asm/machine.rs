@@ -9,6 +9,18 @@ pub(crate) enum Machine {
     Arm,
 }
 
+/// An instruction set, and what there is of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Isa {
+    pub(crate) name: &'static str,
+    /// Vectors of the widest tile; there is one of each width up to it.
+    pub(crate) width: usize,
+    /// Whether kernels of a weight gradient take an optimiser's step on the tile before.
+    pub(crate) defers: bool,
+    /// Whether each sum is pinned after its multiply-add.
+    pub(crate) pins: bool,
+}
+
 impl Machine {
     /// Of an architecture by the compiler's name for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -19,12 +31,13 @@ impl Machine {
         }
     }
 
-    /// Its instruction sets, and for each of them: tiles of 1 up to how many vectors there are, and whether kernels of a weight
-    /// gradient take an optimiser's step on the tile before.
-    pub(crate) fn isas(self) -> &'static [(&'static str, usize, bool)] {
+    pub(crate) fn isas(self) -> &'static [Isa] {
         match self {
-            Self::X86 => &[("Avx512", 4, true), ("Avx2", 2, false)],
-            Self::Arm => &[("Neon", 4, false)],
+            Self::X86 => &[
+                Isa { name: "Avx512", width: 4, defers: true, pins: false },
+                Isa { name: "Avx2", width: 2, defers: false, pins: false },
+            ],
+            Self::Arm => &[Isa { name: "Neon", width: 4, defers: false, pins: true }],
         }
     }
 
@@ -33,7 +46,7 @@ impl Machine {
     /// itself.
     pub(crate) fn kernel(self, name: &str) -> Option<(&'static str, usize)> {
         const TASK: &str = "6kernel4Tile";
-        let isas = self.isas().iter().map(|(isa, ..)| (*isa, format!("{}{isa}", isa.len())));
+        let isas = self.isas().iter().map(|isa| (isa.name, format!("{}{}", isa.name.len(), isa.name)));
         let (isa, at, token) = isas.filter_map(|(isa, token)| Some((isa, name.find(&token)?, token))).next()?;
         match self {
             Self::X86 if name.contains("9vectorize5inner") => Some((isa, name.find(TASK)? + TASK.len())),
@@ -109,7 +122,8 @@ fn count_arm(counts: &mut Counts, code: &str, operands: &str, framed: bool) {
 mod tests {
     use super::Machine::Arm;
     use super::*;
-    use crate::listing::{Kernel, Kind, kernels, outlined};
+    use crate::listing::outlined;
+    use crate::listing::tests::only_loop;
 
     const NAME: &str = "_RINvNtNtCs1_11sae_kernels4gemm6kernel4tileNtNtNtB6_4simd4neon4NeonKj2_Kj2_Kb1_Kj10_Kj0_EB6_";
 
@@ -131,11 +145,7 @@ mod tests {
              \tldr\tq9, [sp, #16]\n\tret\n\
              _RNvCs1_5other5after:\n\tret\n"
         );
-        let found = kernels(Arm, &listing);
-        let [(kernel, loops)] = &found[..] else { panic!("{found:?}") };
-        let &[counts] = &loops[..] else { panic!("{found:?}") };
-        assert_eq!(*kernel, Kernel { isa: "Neon", nv: 2, mr: 2, tn: true, kind: Kind::Fixed });
-        counts
+        only_loop(Arm, "Neon", &listing)
     }
 
     #[test]
