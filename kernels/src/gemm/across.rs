@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::kernel::TileArgs;
 use super::plan::Plan;
-use super::{BUFFER_LEN, Finished, Product, Unit};
+use super::unit::Unit;
+use super::{BUFFER_LEN, Finished, Product};
 use crate::ops::Form;
 
 impl Product<'_> {

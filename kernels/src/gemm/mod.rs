@@ -23,20 +23,19 @@ mod pack;
 mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
+mod unit;
 
 use crate::matrix::AlignedVec;
 use crate::ops::Form;
 use crate::ops::check::Dims;
-use crate::pool::{self, Grid, Turn};
+use crate::pool::{self, Grid};
 pub(crate) use ahead::Ahead;
-use ahead::Coming;
-use deferred::Deferred;
 pub(crate) use deferred::Update;
-use kernel::TileArgs;
 use plan::Plan;
 pub(crate) use plan::group;
 use raw::Raw;
 use tier::Tier;
+use unit::Unit;
 
 /// Finished sums of a tile, or of several below one another: `rows × cols` of the product, at `(row, col)` of problem `problem`.
 #[derive(Clone, Copy, Debug)]
@@ -187,206 +186,6 @@ impl Product<'_> {
             }
         }
     }
-
-    /// The strip of `b` that this thread will probably want next, where it is in one piece.
-    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
-        let strip = unit.turn.next_col();
-        let width = self.tier.panel;
-        if self.b.row_stride() != width || strip == unit.strip {
-            return Coming::NONE;
-        }
-        Coming { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
-    }
-
-    /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
-    /// kernel itself asks for the next rows.)
-    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
-        let width = self.tier.panel;
-        if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
-            return Coming::NONE;
-        }
-        let row = (unit.chunk + 1) * plan.rows;
-        let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
-        let (number, panels) = unit.turn.of_row();
-        let share = whole.div_ceil(panels);
-        let from = share * number;
-        let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
-        Coming { at, left: share.min(whole.saturating_sub(from)) }
-    }
-
-    unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
-        let Dims { m, n, k, .. } = self.dims;
-        let &Unit { problem, k0, steps, waiting, .. } = unit;
-        let [mut tile, mut other, packed] = [0, 1, 2].map(|buffer| unit.scratch.wrapping_add(buffer * BUFFER_LEN));
-        let tier = self.tier;
-        let col = unit.strip * plan.strip;
-        let cols = plan.strip.min(n - col);
-        let (kernels, width) = tier.strip(cols);
-        let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
-        let (first, last) = (k0 == 0, k0 + steps == k);
-        // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
-        let z_padded = width >= tier.lanes;
-        // Whole vectors of `b` are packed by the first tile.
-        let mut packs = plan.pack_b && cols == width;
-        let (mut b, b_stride) = if plan.pack_b && !packs {
-            // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
-            unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
-            (packed.cast_const(), width)
-        } else {
-            (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
-        };
-        let (mut next_b, mut next_a) = (self.next_b(plan, unit), self.next_a(plan, unit));
-        let panels = self.a.row_stride() == tier.panel && (if packs { width } else { b_stride }) == tier.panel;
-        let mut args = TileArgs {
-            a: std::ptr::null(),
-            a_stride: self.a.row_stride(),
-            a_run: self.a.run(),
-            a_next: self.a.panel_stride(),
-            b,
-            b_stride,
-            packed,
-            k: steps,
-            tiles: 1,
-            start: std::ptr::null(),
-            start_stride: 0,
-            out: std::ptr::null_mut(),
-            out_stride: 0,
-            next: b,
-            ahead: Ahead::new(tier.panel),
-            deferred: Deferred::NOTHING,
-        };
-        let in_panels = self.a.is_padded() && self.a.row_stride() == tier.panel;
-        if self.form == Form::Tn && in_panels && tier.goes_across(cols, steps) {
-            // SAFETY: the caller's; `a` was just found to be in such panels.
-            return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
-        }
-        // What is linear from tile to tile is looked up once: the processor looks ahead over some hundred instructions, and between
-        // two loops there should be fewer.
-        let waits = waiting.at(problem, rows.start, col);
-        // Whole vectors are stored.
-        let place = if last && cols == width { self.epilogue.place(problem, rows.start, col) } else { None };
-        let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
-        let update = if defers { self.epilogue.update(problem, rows.start, col, tier.panel) } else { None };
-        let mut row = rows.start;
-        // Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
-        // start and end once for all of them.
-        let mut held = 0;
-        while row < rows.end {
-            let from = row;
-            let group = rows.end.min(from + plan.quantum);
-            let (a, a_row) = match self.form {
-                Form::Nn => (self.a.at(problem, from, k0), self.a.row_stride()),
-                Form::Tn => (self.a.at(problem, k0, from), 1),
-            };
-            let mut choice = 0;
-            // The row from which on what is ahead is not below what was.
-            let mut elsewhere = from;
-            let mut height = 0;
-            while row < group {
-                while kernels[choice].rows > group - row {
-                    choice += 1;
-                }
-                let kernel = kernels[choice];
-                let out = tile.wrapping_add(held * width);
-                let down = row - rows.start;
-                let wait = waits.wrapping_add(down * tier.panel);
-                if row >= elsewhere || args.ahead.at_once {
-                    elsewhere = row + width - (row - from) % width;
-                    args.ahead.start(kernel.rows, width, b);
-                    if last {
-                        self.epilogue.ahead(problem, row, col, &mut args.ahead);
-                    } else if first {
-                        args.ahead.push(wait, tier.panel);
-                    }
-                    if !first {
-                        // The next tile's sums.
-                        args.ahead.push(wait.wrapping_add(kernel.rows * tier.panel), tier.panel);
-                    }
-                } else {
-                    args.ahead.go_on(height, kernel.rows);
-                }
-                args.a = a.wrapping_add((row - from) * a_row);
-                // As many as the buffer holds, where nothing goes with each tile.
-                let one = packs || update.is_some() || args.ahead.at_once;
-                let room = if one { 1 } else { (BUFFER_LEN / width - held) / kernel.rows };
-                args.tiles = room.min((group - row) / kernel.rows);
-                debug_assert!(args.tiles > 0, "a buffer is emptied before the next tile does not fit");
-                height = kernel.rows * args.tiles;
-                args.next = next_b.take(args.tiles, steps).or_else(|| next_a.take(args.tiles, steps)).unwrap_or(b);
-                (args.start, args.start_stride) = match (first, self.start) {
-                    (false, _) => (wait.cast_const(), tier.panel),
-                    (true, None) => (std::ptr::null(), 0),
-                    (true, Some(start)) => {
-                        let (from, stride) = (start.at(problem, row, col), start.row_stride());
-                        // SAFETY: the starting sums have the shape of the result; the buffer holds the tiles.
-                        unsafe { copy(from, stride, out, width, height, cols) };
-                        (out.cast_const(), width)
-                    }
-                };
-                (args.out, args.out_stride) = match place {
-                    Some((place, stride)) => (place.wrapping_add(down * stride), stride),
-                    None if last => (out, width),
-                    None => (wait, tier.panel),
-                };
-                let call = match kernel.deferring() {
-                    _ if packs => kernel.packing(self.form),
-                    Some(deferring) if update.is_some() => deferring,
-                    _ => kernel.function(self.form, panels),
-                };
-                // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and
-                // steps; `b` over whole vectors: packed, or panel-major with padding, or row-major with full vectors
-                // only; `start` is a tile in scratch, `out` another or the result's; `packed` is there for a run.
-                unsafe { call(&args) };
-                if packs {
-                    packs = false;
-                    (args.b, args.b_stride) = (packed.cast_const(), width);
-                    b = args.b;
-                }
-                if let Some(before) = args.deferred.take()
-                    && row == from
-                {
-                    // SAFETY: the tile is the last one of its group, inside the result, and belongs to this unit; the kernel has
-                    // done what was deferred.
-                    unsafe { self.epilogue.updated(&before) };
-                }
-                if last && place.is_none() {
-                    let rows = held + height;
-                    let (z, row) = (tile.cast_const(), row - held);
-                    let done = Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols };
-                    held = rows;
-                    if let Some(update) = update {
-                        // The tile stays where it is.
-                        args.deferred = Deferred::new(done, update.below(down * tier.panel));
-                        std::mem::swap(&mut tile, &mut other);
-                        held = 0;
-                    } else if row + rows == group || (rows + kernel.rows) * width > BUFFER_LEN {
-                        // SAFETY: the tiles lie inside the result and belong to this unit.
-                        unsafe { self.epilogue.tile(&done) };
-                        held = 0;
-                    }
-                }
-                row += height;
-            }
-        }
-        if let Some(last) = args.deferred.take() {
-            // SAFETY: as above; there is no loop left to do it in.
-            unsafe { self.epilogue.tile(&last) };
-        }
-    }
-}
-
-/// A chunk of rows of one panel of one problem, over one run of k.
-struct Unit<'a> {
-    problem: usize,
-    strip: usize,
-    chunk: usize,
-    turn: &'a Turn,
-    k0: usize,
-    steps: usize,
-    /// Two buffers of [`BUFFER_LEN`], and behind them room for a packed run of `b`.
-    scratch: *mut f32,
-    /// Where unfinished sums wait.
-    waiting: Raw,
 }
 
 /// The largest tile of any tier: 6×64, 24×16, ….
@@ -406,16 +205,5 @@ impl Slots {
     unsafe fn get(&self, slot: usize) -> *mut f32 {
         // SAFETY: the caller's.
         unsafe { (*self.0.add(slot)).as_mut_ptr() }
-    }
-}
-
-/// Copies a block, rows apart as their strides say.
-///
-/// # Safety
-/// `rows × cols` elements are readable at `src` and writable at `dst`; they do not overlap.
-unsafe fn copy(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, rows: usize, cols: usize) {
-    for r in 0..rows {
-        // SAFETY: the caller's.
-        unsafe { std::ptr::copy_nonoverlapping(src.add(r * src_stride), dst.add(r * dst_stride), cols) };
     }
 }

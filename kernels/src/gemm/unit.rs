@@ -1,0 +1,331 @@
+//! One unit of a product: some rows of one panel of the result, tile by tile.
+
+use std::ops::Range;
+
+use super::ahead::{Ahead, Coming};
+use super::deferred::{Deferred, Update};
+use super::kernel::{TileArgs, TileKernel};
+use super::pack;
+use super::plan::Plan;
+use super::raw::Raw;
+use super::{BUFFER_LEN, Finished, Product};
+use crate::ops::Form;
+use crate::ops::check::Dims;
+use crate::pool::Turn;
+
+/// A chunk of rows of one panel of one problem, over one run of k.
+pub(super) struct Unit<'a> {
+    pub(super) problem: usize,
+    pub(super) strip: usize,
+    pub(super) chunk: usize,
+    pub(super) turn: &'a Turn,
+    pub(super) k0: usize,
+    pub(super) steps: usize,
+    /// Two buffers of [`BUFFER_LEN`], and behind them room for a packed run of `b`.
+    pub(super) scratch: *mut f32,
+    /// Where unfinished sums wait.
+    pub(super) waiting: Raw,
+}
+
+impl Product<'_> {
+    /// The strip of `b` that this thread will probably want next, where it is in one piece.
+    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
+        let strip = unit.turn.next_col();
+        let width = self.tier.panel;
+        if self.b.row_stride() != width || strip == unit.strip {
+            return Coming::NONE;
+        }
+        Coming { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
+    }
+
+    /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
+    /// kernel itself asks for the next rows.)
+    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
+        let width = self.tier.panel;
+        if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
+            return Coming::NONE;
+        }
+        let row = (unit.chunk + 1) * plan.rows;
+        let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
+        let (number, panels) = unit.turn.of_row();
+        let share = whole.div_ceil(panels);
+        let from = share * number;
+        let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
+        Coming { at, left: share.min(whole.saturating_sub(from)) }
+    }
+
+    /// Computes one unit.
+    ///
+    /// # Safety
+    /// As [`Product::run`]; nobody else has the unit, or uses its scratch memory.
+    pub(super) unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
+        let Dims { m, n, k, .. } = self.dims;
+        let &Unit { problem, k0, steps, .. } = unit;
+        let tier = self.tier;
+        let [tile, other, packed] = [0, 1, 2].map(|buffer| unit.scratch.wrapping_add(buffer * BUFFER_LEN));
+        let col = unit.strip * plan.strip;
+        let cols = plan.strip.min(n - col);
+        let (kernels, width) = tier.strip(cols);
+        let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
+        // Whole vectors of `b` are packed by the first tile.
+        let packs = plan.pack_b && cols == width;
+        let (b, b_stride) = if plan.pack_b && !packs {
+            // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
+            unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
+            (packed.cast_const(), width)
+        } else {
+            (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
+        };
+        let mut args = TileArgs {
+            a: std::ptr::null(),
+            a_stride: self.a.row_stride(),
+            a_run: self.a.run(),
+            a_next: self.a.panel_stride(),
+            b,
+            b_stride,
+            packed,
+            k: steps,
+            tiles: 1,
+            start: std::ptr::null(),
+            start_stride: 0,
+            out: std::ptr::null_mut(),
+            out_stride: 0,
+            next: b,
+            ahead: Ahead::new(tier.panel),
+            deferred: Deferred::NOTHING,
+        };
+        let a_in_panels = self.a.row_stride() == tier.panel;
+        if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
+            // SAFETY: the caller's; `a` was just found to be in such panels.
+            return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
+        }
+        let panels = a_in_panels && (if packs { width } else { b_stride }) == tier.panel;
+        let last = k0 + steps == k;
+        // Whole vectors are stored.
+        let place = if last && cols == width { self.epilogue.place(problem, rows.start, col) } else { None };
+        let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
+        let update = if defers { self.epilogue.update(problem, rows.start, col, tier.panel) } else { None };
+        let mut tiles = Tiles {
+            product: self,
+            problem,
+            top: rows.start,
+            col,
+            cols,
+            kernels,
+            width,
+            panels,
+            first: k0 == 0,
+            last,
+            packs,
+            waits: unit.waiting.at(problem, rows.start, col),
+            place,
+            update,
+            next_b: self.next_b(plan, unit),
+            next_a: self.next_a(plan, unit),
+            tile,
+            other,
+            held: 0,
+        };
+        for from in rows.clone().step_by(plan.quantum) {
+            let group = from..rows.end.min(from + plan.quantum);
+            let (a, a_row) = match self.form {
+                Form::Nn => (self.a.at(problem, from, k0), self.a.row_stride()),
+                Form::Tn => (self.a.at(problem, k0, from), 1),
+            };
+            // SAFETY: the caller's: `a` is readable at these rows, and they are the unit's.
+            unsafe { tiles.group(&mut args, group, a, a_row) };
+        }
+        if let Some(last) = args.deferred.take() {
+            // SAFETY: the last tile lies inside the result and belongs to this unit; there is no loop left to do it in.
+            unsafe { self.epilogue.tile(&last) };
+        }
+    }
+}
+
+/// The tiles of a unit, in the order of their rows. What is linear from tile to tile is looked up once: the processor looks ahead
+/// over some hundred instructions, and between two loops there should be fewer.
+struct Tiles<'a> {
+    product: &'a Product<'a>,
+    problem: usize,
+    /// The unit's first row.
+    top: usize,
+    col: usize,
+    cols: usize,
+    kernels: &'static [TileKernel],
+    /// Columns that these compute.
+    width: usize,
+    /// Whether `a` and `b` are in panels of the tier's width.
+    panels: bool,
+    /// Whether chains over k begin here, and whether they end here.
+    first: bool,
+    last: bool,
+    /// Whether `b` is still to be packed.
+    packs: bool,
+    /// Where unfinished sums of the first row wait.
+    waits: *mut f32,
+    /// Where finished ones go, and the elements between rows, where that is all there is to do.
+    place: Option<(*mut f32, usize)>,
+    /// What is put off on finished tiles.
+    update: Option<Update>,
+    next_b: Coming,
+    next_a: Coming,
+    /// A buffer for finished tiles, and another one while those in it still wait for their update.
+    tile: *mut f32,
+    other: *mut f32,
+    /// Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
+    /// start and end once for all of them.
+    held: usize,
+}
+
+impl Tiles<'_> {
+    /// Computes the tiles of rows that stay together, whose first scalar of `a` is at `a`, rows `a_row` apart.
+    ///
+    /// # Safety
+    /// As [`Product::unit`], of rows of the unit.
+    #[inline(always)]
+    unsafe fn group(&mut self, args: &mut TileArgs, group: Range<usize>, a: *const f32, a_row: usize) {
+        let mut kernels = self.kernels;
+        // The row from which on what is ahead is not below what was.
+        let mut elsewhere = group.start;
+        let (mut row, mut height) = (group.start, 0);
+        while row < group.end {
+            while kernels[0].rows > group.end - row {
+                kernels = &kernels[1..];
+            }
+            let kernel = &kernels[0];
+            if row >= elsewhere || args.ahead.at_once {
+                elsewhere = row + self.width - (row - group.start) % self.width;
+                self.look_ahead(&mut args.ahead, row, kernel.rows, args.b);
+            } else {
+                args.ahead.go_on(height, kernel.rows);
+            }
+            // As many as the buffer holds, where nothing goes with each tile.
+            let one = self.packs || self.update.is_some() || args.ahead.at_once;
+            let room = if one { 1 } else { (BUFFER_LEN / self.width - self.held) / kernel.rows };
+            args.tiles = room.min((group.end - row) / kernel.rows);
+            debug_assert!(args.tiles > 0, "a buffer is emptied before the next tile does not fit");
+            height = kernel.rows * args.tiles;
+            args.a = a.wrapping_add((row - group.start) * a_row);
+            // SAFETY: the caller's: these rows are the unit's, and there was room for them.
+            unsafe {
+                self.compute(args, kernel, row, height);
+                self.hand_over(args, &group, row, height, kernel.rows);
+            }
+            row += height;
+        }
+    }
+
+    /// Lists what will be touched beside the operands, from the tile of `rows` rows at `row` on.
+    #[inline(always)]
+    fn look_ahead(&self, ahead: &mut Ahead, row: usize, rows: usize, b: *const f32) {
+        let panel = self.product.tier.panel;
+        let wait = self.waits.wrapping_add((row - self.top) * panel);
+        ahead.start(rows, self.width, b);
+        if self.last {
+            self.product.epilogue.ahead(self.problem, row, self.col, ahead);
+        } else if self.first {
+            ahead.push(wait, panel);
+        }
+        if !self.first {
+            // The next tile's sums.
+            ahead.push(wait.wrapping_add(rows * panel), panel);
+        }
+    }
+
+    /// Has the kernel compute the tiles of `height` rows at `row`.
+    ///
+    /// # Safety
+    /// As [`Tiles::group`]; the buffer has room for them.
+    #[inline(always)]
+    unsafe fn compute(&mut self, args: &mut TileArgs, kernel: &TileKernel, row: usize, height: usize) {
+        let &mut Self { product, problem, col, cols, width, first, last, .. } = self;
+        let panel = product.tier.panel;
+        let down = row - self.top;
+        let out = self.tile.wrapping_add(self.held * width);
+        let wait = self.waits.wrapping_add(down * panel);
+        let next = self.next_b.take(args.tiles, args.k).or_else(|| self.next_a.take(args.tiles, args.k));
+        args.next = next.unwrap_or(args.b);
+        (args.start, args.start_stride) = match (first, product.start) {
+            (false, _) => (wait.cast_const(), panel),
+            (true, None) => (std::ptr::null(), 0),
+            (true, Some(start)) => {
+                let (from, stride) = (start.at(problem, row, col), start.row_stride());
+                // SAFETY: the starting sums have the shape of the result; the buffer holds the tiles.
+                unsafe { copy(from, stride, out, width, height, cols) };
+                (out.cast_const(), width)
+            }
+        };
+        (args.out, args.out_stride) = match self.place {
+            Some((place, stride)) => (place.wrapping_add(down * stride), stride),
+            None if last => (out, width),
+            None => (wait, panel),
+        };
+        let call = match kernel.deferring() {
+            _ if self.packs => kernel.packing(product.form),
+            Some(deferring) if self.update.is_some() => deferring,
+            _ => kernel.function(product.form, self.panels),
+        };
+        // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and steps; `b` over
+        // whole vectors: packed, or panel-major with padding, or row-major with full vectors only; `start` is a tile in
+        // scratch, `out` another or the result's; `packed` is there for a run.
+        unsafe { call(args) };
+        if self.packs {
+            self.packs = false;
+            (args.b, args.b_stride) = (args.packed.cast_const(), width);
+        }
+    }
+
+    /// Hands what is finished to the epilogue, or puts it off: the tiles of `height` rows at `row`, the last ones computed, in
+    /// tiles of `tile_rows`.
+    ///
+    /// # Safety
+    /// As [`Tiles::group`].
+    #[inline(always)]
+    unsafe fn hand_over(
+        &mut self,
+        args: &mut TileArgs,
+        group: &Range<usize>,
+        row: usize,
+        height: usize,
+        tile_rows: usize,
+    ) {
+        let &mut Self { product, problem, col, cols, width, tile, .. } = self;
+        if let Some(before) = args.deferred.take()
+            && row == group.start
+        {
+            // SAFETY: the tile is the last one of its group, inside the result, and belongs to this unit; the kernel has done
+            // what was deferred.
+            unsafe { product.epilogue.updated(&before) };
+        }
+        if !self.last || self.place.is_some() {
+            return;
+        }
+        let (from, rows) = (row - self.held, self.held + height);
+        // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
+        let z_padded = width >= product.tier.lanes;
+        let z = tile.cast_const();
+        let done = Finished { z, z_stride: width, z_padded, problem, row: from, col, rows, cols };
+        if let Some(update) = self.update {
+            // The tile stays where it is.
+            args.deferred = Deferred::new(done, update.below((row - self.top) * product.tier.panel));
+            std::mem::swap(&mut self.tile, &mut self.other);
+        } else if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
+            // SAFETY: the tiles lie inside the result and belong to this unit.
+            unsafe { product.epilogue.tile(&done) };
+            self.held = 0;
+        } else {
+            self.held = rows;
+        }
+    }
+}
+
+/// Copies a block, rows apart as their strides say.
+///
+/// # Safety
+/// `rows × cols` elements are readable at `src` and writable at `dst`; they do not overlap.
+unsafe fn copy(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, rows: usize, cols: usize) {
+    for r in 0..rows {
+        // SAFETY: the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(src.add(r * src_stride), dst.add(r * dst_stride), cols) };
+    }
+}
