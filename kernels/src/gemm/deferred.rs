@@ -26,6 +26,9 @@ pub(crate) struct Update {
 }
 
 impl Update {
+    pub(super) const NOWHERE: Self =
+        Self { w: std::ptr::null_mut(), m: std::ptr::null_mut(), v: std::ptr::null_mut(), by: std::ptr::null() };
+
     /// On the weights and moments that begin at these addresses.
     #[inline(always)]
     pub(crate) fn new([w, m, v]: [*mut f32; 3], by: &Coefficients<f32>) -> Self {
@@ -49,14 +52,11 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Steps of the loop that go with a vector.
-    pub(super) const STEPS: usize = UNROLL / 2;
-
     pub(super) const NOTHING: Self = {
         let none: *mut f32 = std::ptr::null_mut();
         let (z, z_stride, z_padded) = (none.cast_const(), 0, false);
         let tile = Finished { z, z_stride, z_padded, problem: 0, row: 0, col: 0, rows: 0, cols: 0 };
-        Self { tile, update: Update { w: none, m: none, v: none, by: std::ptr::null() } }
+        Self { tile, update: Update::NOWHERE }
     };
 
     /// The update by the gradient `tile`.
@@ -74,15 +74,35 @@ impl Deferred {
         tile
     }
 
+    /// What there is to do.
+    #[inline(always)]
+    pub(super) fn left(&self) -> Left {
+        Left { z: self.tile.z, len: self.tile.rows * self.tile.cols, update: self.update }
+    }
+}
+
+/// An optimiser's step that goes with a loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    /// The gradient, row after row.
+    pub(super) z: *const f32,
+    pub(super) len: usize,
+    pub(super) update: Update,
+}
+
+impl Left {
+    /// Steps of the loop that go with a vector.
+    pub(super) const STEPS: usize = UNROLL / 2;
+
     #[inline(always)]
     pub(super) fn vectors<S: Simd>(&self) -> usize {
-        self.tile.rows * self.tile.cols / S::LANES
+        self.len / S::LANES
     }
 
     /// How many of the vectors go into a loop of `k` steps: as many as in whole rounds of it.
     #[inline(always)]
     pub(super) fn within<S: Simd>(&self, k: usize) -> usize {
-        const A_ROUND: usize = UNROLL / Deferred::STEPS;
+        const A_ROUND: usize = UNROLL / Left::STEPS;
         (self.vectors::<S>() / A_ROUND).min(k / UNROLL) * A_ROUND
     }
 
@@ -97,7 +117,7 @@ impl Deferred {
         // SAFETY: the caller's: the vector is one of the buffer and of each matrix.
         unsafe {
             let by = self.by(simd);
-            let g = by.decayed(simd.load(self.tile.z.wrapping_add(i * S::LANES)), simd.load(w));
+            let g = by.decayed(simd.load(self.z.wrapping_add(i * S::LANES)), simd.load(w));
             let (first, second) = (by.average(g, simd.load(m)), by.average_of_squares(g, simd.load(v)));
             simd.store(m, first);
             simd.store(v, second);

@@ -27,7 +27,7 @@
 //! for that: see [`Deferred`].
 
 use super::ahead::Ahead;
-use super::deferred::Deferred;
+use super::deferred::{Deferred, Left, Update};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -51,7 +51,7 @@ pub(crate) struct TileArgs {
     /// Steps.
     pub(crate) k: usize,
     /// Tiles, one below another: their `a`, `start` and `out` and what is to be touched are as many rows further. One, for kernels
-    /// that do something beside the product.
+    /// that pack.
     pub(crate) tiles: usize,
     /// The partial sums to start from; null for zero.
     pub(crate) start: *const f32,
@@ -67,6 +67,10 @@ pub(crate) struct TileArgs {
     pub(crate) ahead: Ahead,
     /// What is left to do of the tile before, for kernels that do so.
     pub(crate) deferred: Deferred,
+    /// For these kernels, what is to be done on the first tile, and where the sums of every second one go, those of the others
+    /// at `out`: what has been done with may be written over.
+    pub(crate) update: Update,
+    pub(crate) other: *mut f32,
 }
 
 /// A micro-kernel.
@@ -153,11 +157,11 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     fn run<S: Simd>(self, simd: S) {
         const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
         const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
-        debug_assert!(self.0.tiles == 1 || BESIDE == NOTHING);
+        debug_assert!(self.0.tiles == 1 || BESIDE != PACK);
         let mut next = self.0.next;
-        for number in 0..if BESIDE == NOTHING { self.0.tiles } else { 1 } {
+        for number in 0..if BESIDE == PACK { 1 } else { self.0.tiles } {
             // Every tile reads its numbers anew: what the compiler prepared for all of them would need the loop's registers.
-            let args = if BESIDE == NOTHING { simd::opaque(self.0) } else { self.0 };
+            let args = if BESIDE == PACK { self.0 } else { simd::opaque(self.0) };
             // SAFETY: `TileFn`'s contract: there is such a tile.
             next = unsafe { Self(args).one(simd, number, next) };
         }
@@ -167,6 +171,26 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
 impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>
     Tile<'_, MR, NV, TN, P, BESIDE>
 {
+    /// Where the sums of tile number `number` go.
+    #[inline(always)]
+    fn sums(args: &TileArgs, number: usize) -> *mut f32 {
+        if BESIDE == UPDATE {
+            return if number.is_multiple_of(2) { args.out } else { args.other };
+        }
+        args.out.wrapping_add(number * MR * args.out_stride)
+    }
+
+    /// What is left to do when tile number `number` begins.
+    #[inline(always)]
+    fn left<S: Simd>(args: &TileArgs, number: usize) -> Left {
+        if BESIDE != UPDATE || number == 0 {
+            return args.deferred.left();
+        }
+        let before = number - 1;
+        let (z, len) = (Self::sums(args, before).cast_const(), MR * NV * S::LANES);
+        Left { z, len, update: args.update.below(before * MR * P) }
+    }
+
     /// Tile number `number`, and on the way what is at `next`. Returns what is next then.
     ///
     /// # Safety
@@ -181,11 +205,14 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let (lines, end) =
             if P == 0 { (0, ahead.end) } else { (Ahead::lines_of_row(NV * S::LANES, P), Ahead::end_of(MR, P)) };
         debug_assert_eq!((MR, NV * S::LANES, end), (ahead.rows, ahead.width, ahead.end));
-        let deferred = if BESIDE == UPDATE { args.deferred.within::<S>(args.k) } else { 0 };
-        // Between deferred vectors there is less than a round, and a line is asked for as well.
-        let deferred_rounds = deferred * Deferred::STEPS / UNROLL;
-        let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let row = number * MR;
+        let left = Self::left::<S>(args, number);
+        // Read again and again: kept, its addresses would need the loop's registers.
+        let left = if BESIDE == UPDATE { simd::opaque(&left) } else { &left };
+        let deferred = if BESIDE == UPDATE { left.within::<S>(args.k) } else { 0 };
+        // Between deferred vectors there is less than a round, and a line is asked for as well.
+        let deferred_rounds = deferred * Left::STEPS / UNROLL;
+        let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = [[simd.splat(0.0); NV]; MR];
         if !args.start.is_null() {
@@ -200,7 +227,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
         let mut at = Walk { a: run, a_stride, b: args.b, b_stride, packed, next, streams, line, lines, end };
-        let mut left = args.k;
+        let mut steps_left = args.k;
         if short_runs::<S, NV, TN, P>() {
             // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.
             for _ in 0..args.k / P {
@@ -211,23 +238,23 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 }
                 run = run.wrapping_add(args.a_next);
             }
-            left = args.k % P;
+            steps_left = args.k % P;
         }
-        while left > 0 {
-            let steps = if TN { left } else { left.min(args.a_run) };
+        while steps_left > 0 {
+            let steps = if TN { steps_left } else { steps_left.min(args.a_run) };
             at.a = run;
             if BESIDE == UPDATE {
                 for vector in 0..deferred {
-                    at.ask(Ahead::LINE * Deferred::STEPS / UNROLL, P);
-                    const { assert!(Deferred::STEPS == 2) };
+                    at.ask(Ahead::LINE * Left::STEPS / UNROLL, P);
+                    const { assert!(Left::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
-                        let direction = args.deferred.moments::<S, NV, P>(simd, vector);
+                        let direction = left.moments::<S, NV, P>(simd, vector);
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
-                        args.deferred.weights::<S, NV, P>(simd, vector, direction);
+                        left.weights::<S, NV, P>(simd, vector, direction);
                     }
                 }
             }
@@ -242,10 +269,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 // SAFETY: as above.
                 unsafe { at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc) };
             }
-            left -= steps;
+            steps_left -= steps;
             run = run.wrapping_add(args.a_next);
         }
-        let out = args.out.wrapping_add(row * args.out_stride);
+        let out = Self::sums(args, number);
         for (i, row) in acc.into_iter().enumerate() {
             for (j, v) in row.into_iter().enumerate() {
                 // SAFETY: `TileFn`'s contract for `out`.
@@ -253,11 +280,11 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
         }
         if BESIDE == UPDATE {
-            for vector in deferred..args.deferred.vectors::<S>() {
+            for vector in deferred..left.vectors::<S>() {
                 // SAFETY: as above.
                 unsafe {
-                    let direction = args.deferred.moments::<S, NV, P>(simd, vector);
-                    args.deferred.weights::<S, NV, P>(simd, vector, direction);
+                    let direction = left.moments::<S, NV, P>(simd, vector);
+                    left.weights::<S, NV, P>(simd, vector, direction);
                 }
             }
         }

@@ -93,6 +93,8 @@ impl Product<'_> {
             next: b,
             ahead: Ahead::new(tier.panel),
             deferred: Deferred::NOTHING,
+            update: Update::NOWHERE,
+            other,
         };
         let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
@@ -199,10 +201,7 @@ impl Tiles<'_> {
             } else {
                 args.ahead.go_on(height, kernel.rows);
             }
-            // As many as the buffer holds, where nothing goes with each tile.
-            let one = self.packs || self.update.is_some() || args.ahead.at_once;
-            let room = if one { 1 } else { (BUFFER_LEN / self.width - self.held) / kernel.rows };
-            args.tiles = room.min((group.end - row) / kernel.rows);
+            args.tiles = self.together(args, row == group.start, kernel.rows).min((group.end - row) / kernel.rows);
             debug_assert!(args.tiles > 0, "a buffer is emptied before the next tile does not fit");
             height = kernel.rows * args.tiles;
             args.a = a.wrapping_add((row - group.start) * a_row);
@@ -212,6 +211,21 @@ impl Tiles<'_> {
                 self.hand_over(args, &group, row, height, kernel.rows);
             }
             row += height;
+        }
+    }
+
+    /// How many tiles of `rows` rows one call may compute: as many as the buffer holds, where nothing goes with each tile.
+    #[inline(always)]
+    fn together(&self, args: &TileArgs, first_of_group: bool, rows: usize) -> usize {
+        match self.update {
+            _ if self.packs || args.ahead.at_once => 1,
+            // Before a group's second tile, the group before has to be handed over.
+            Some(_) if first_of_group => 1,
+            // They begin with what is copied to where their sums will go, which is the same for every second one.
+            Some(_) if self.first && self.product.start.is_some() => 1,
+            // Each is done with before the next but one.
+            Some(_) => usize::MAX,
+            None => (BUFFER_LEN / self.width - self.held) / rows,
         }
     }
 
@@ -255,6 +269,9 @@ impl Tiles<'_> {
                 (out.cast_const(), width)
             }
         };
+        if let Some(update) = self.update {
+            (args.update, args.other) = (update.below(down * panel), self.other);
+        }
         (args.out, args.out_stride) = match self.place {
             Some((place, stride)) => (place.wrapping_add(down * stride), stride),
             None if last => (out, width),
@@ -289,7 +306,7 @@ impl Tiles<'_> {
         height: usize,
         tile_rows: usize,
     ) {
-        let &mut Self { product, problem, col, cols, width, tile, .. } = self;
+        let &mut Self { product, problem, col, cols, width, .. } = self;
         if let Some(before) = args.deferred.take()
             && row == group.start
         {
@@ -300,14 +317,21 @@ impl Tiles<'_> {
         if !self.last || self.place.is_some() {
             return;
         }
-        let (from, rows) = (row - self.held, self.held + height);
+        if self.update.is_some() && args.tiles.is_multiple_of(2) {
+            // The last tile is in it.
+            std::mem::swap(&mut self.tile, &mut self.other);
+        }
+        let (from, rows) = match self.update {
+            Some(_) => (row + height - tile_rows, tile_rows),
+            None => (row - self.held, self.held + height),
+        };
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= product.tier.lanes;
-        let z = tile.cast_const();
+        let z = self.tile.cast_const();
         let done = Finished { z, z_stride: width, z_padded, problem, row: from, col, rows, cols };
         if let Some(update) = self.update {
             // The tile stays where it is.
-            args.deferred = Deferred::new(done, update.below((row - self.top) * product.tier.panel));
+            args.deferred = Deferred::new(done, update.below((from - self.top) * product.tier.panel));
             std::mem::swap(&mut self.tile, &mut self.other);
         } else if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
             // SAFETY: the tiles lie inside the result and belong to this unit.
