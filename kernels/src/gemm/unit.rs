@@ -28,14 +28,21 @@ pub(super) struct Unit<'a> {
 }
 
 impl Product<'_> {
-    /// The strip of `b` that this thread will probably want next, where it is in one piece.
+    /// The strip of `b` that this thread will probably want next, where it is in one piece: another one, or the first one's next
+    /// run of k.
     fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
-        let strip = unit.turn.next_col();
+        let (same_run, (row, strip)) = match unit.turn.next() {
+            Some(next) => (true, next),
+            None => (false, unit.turn.first()),
+        };
+        let problem = row / plan.chunks;
+        let k0 = if same_run { unit.k0 } else { unit.k0 + unit.steps };
+        let steps = unit.steps.min(self.dims.k - k0);
         let width = self.tier.panel;
-        if self.b.row_stride() != width || strip == unit.strip {
+        if self.b.row_stride() != width || steps == 0 || (problem, strip, k0) == (unit.problem, unit.strip, unit.k0) {
             return Coming::NONE;
         }
-        Coming { at: self.b.at(unit.problem, unit.k0, strip * plan.strip), left: unit.steps * width }
+        Coming { at: self.b.at(problem, k0, strip * plan.strip), left: steps * width }
     }
 
     /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the

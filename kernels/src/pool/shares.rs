@@ -19,14 +19,24 @@ pub(crate) struct Turn {
     pub(crate) slot: usize,
     pub(crate) row: usize,
     pub(crate) col: usize,
+    first_row: usize,
     first_col: usize,
+    rows: usize,
     cols: usize,
 }
 
 impl Turn {
-    /// The column of the unit that is likely to be this thread's next one.
-    pub(crate) fn next_col(&self) -> usize {
-        if self.col + 1 < self.first_col + self.cols { self.col + 1 } else { self.first_col }
+    /// Row and column of the unit that is likely to be this thread's next one, while there is one in the share.
+    pub(crate) fn next(&self) -> Option<(usize, usize)> {
+        if self.col + 1 < self.first_col + self.cols {
+            return Some((self.row, self.col + 1));
+        }
+        (self.row + 1 < self.first_row + self.rows).then_some((self.row + 1, self.first_col))
+    }
+
+    /// Row and column of the share's first unit.
+    pub(crate) fn first(&self) -> (usize, usize) {
+        (self.first_row, self.first_col)
     }
 
     /// The number of the unit in its row of the share, and how many there are.
@@ -79,7 +89,8 @@ impl Shares {
                 false => (from, 0, self.cut(share + 1) - from, self.grid.cols),
             };
             let index = self.shares[share].next(rows * cols)?;
-            Some(Turn { slot, row: first_row + index / cols, col: first_col + index % cols, first_col, cols })
+            let (row, col) = (first_row + index / cols, first_col + index % cols);
+            Some(Turn { slot, row, col, first_row, first_col, rows, cols })
         })
     }
 }
@@ -111,7 +122,8 @@ mod tests {
                         assert!(turn.row < rows && turn.col < cols, "{turn:?}");
                         assert!(seen.insert((turn.row, turn.col)), "{turn:?} twice");
                         let (number, of) = turn.of_row();
-                        assert!(number < of && turn.next_col() < cols);
+                        assert!(number < of && turn.first() <= (turn.row, turn.col));
+                        assert!(turn.next().is_none_or(|(row, col)| row < rows && col < cols));
                     }
                     assert_eq!(seen.len(), rows * cols, "{rows} {cols} {slots}");
                 }
@@ -125,6 +137,22 @@ mod tests {
         let all: Vec<_> = std::iter::from_fn(|| shares.take(1)).map(|turn| (turn.row, turn.col)).collect();
         let of = |cols: [usize; 2]| (0..3).flat_map(move |row| cols.map(|col| (row, col)));
         assert_eq!(all, of([2, 3]).chain(of([0, 1])).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_turn_knows_what_its_share_begins_and_goes_on_with() {
+        for (rows, cols, slots) in [(3, 4, 2), (9, 1, 2), (16, 3, 2), (2, 2, 1)] {
+            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0 });
+            let turns: Vec<_> = std::iter::from_fn(|| shares.take(0)).collect();
+            for (turn, after) in turns.iter().zip(&turns[1..]) {
+                match turn.next() {
+                    Some(next) => assert_eq!(next, (after.row, after.col)),
+                    // The other share's.
+                    None => assert_eq!(after.first(), (after.row, after.col)),
+                }
+            }
+            assert_eq!(turns.iter().filter(|turn| turn.next().is_none()).count(), slots);
+        }
     }
 
     #[test]
