@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
-use sae_harness::measure::{Repeat, interleaved};
+use sae_harness::measure::{Repeat, interleaved, round_trip_ns};
 use sae_kernels::Isa;
 
 use apart::Apart;
@@ -197,6 +197,7 @@ fn hold(part: Part, race: &Race, reps: usize, commit: &str) -> Result<Vec<Row>> 
     let Race { op, sizes, threads, contenders } = race;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(*threads).build()?;
     let mut rows: Vec<Row> = Vec::new();
+    let apart = if *threads > 1 { round_trip_ns() } else { None };
     pool.install(|| {
         let isa = Isa::detect()?;
         let frameworks = contenders.iter().any(|c| matches!(c, Contender::Framework(..)));
@@ -217,6 +218,7 @@ fn hold(part: Part, race: &Race, reps: usize, commit: &str) -> Result<Vec<Row>> 
         let timings = interleaved(isa, reps, &mut entrants)?;
         for ((contender, work), timing) in works.iter().zip(&timings) {
             let mut row = Row::new(part, race, contender, work.isa(), reps, timing, commit);
+            row.round_trip_ns = apart.map(record::round);
             if let Work::Worker(worker) = work {
                 row.loss_difference = Some(record::round(worker.loss_difference));
                 row.idle_cpu_ms = Some(record::round(1e3 * worker.idle_cpu));

@@ -46,6 +46,15 @@ pub(crate) struct Row {
     /// The most processor time that a process of its own took between two turns, in ms.
     #[serde(default)]
     pub(crate) idle_cpu_ms: Option<f64>,
+    /// The least and the most of the peak that a pass reached, where there were several.
+    #[serde(default)]
+    pub(crate) least_fraction: Option<f64>,
+    #[serde(default)]
+    pub(crate) most_fraction: Option<f64>,
+    /// What a word took from one core to another and back before a race of several threads, in ns: which cores a virtual
+    /// machine has can change.
+    #[serde(default)]
+    pub(crate) round_trip_ns: Option<f64>,
 }
 
 impl Row {
@@ -86,6 +95,9 @@ impl Row {
             commit: commit.to_owned(),
             loss_difference: None,
             idle_cpu_ms: None,
+            least_fraction: None,
+            most_fraction: None,
+            round_trip_ns: None,
         }
     }
 
@@ -122,7 +134,7 @@ fn one() -> usize {
     1
 }
 
-/// Of several passes over the same race, every contender's middle row, the lower of two.
+/// Of several passes over the same race, every contender's middle row, the lower of two, with what the others reached.
 pub(crate) fn middle(passes: &[Vec<Row>]) -> Vec<Row> {
     let Some(contenders) = passes.first() else { return Vec::new() };
     let of = |first: &Row| {
@@ -132,7 +144,12 @@ pub(crate) fn middle(passes: &[Vec<Row>]) -> Vec<Row> {
             .filter(|row| (&row.contender, row.threads) == (&first.contender, first.threads))
             .collect();
         rows.sort_by(|a, b| a.fraction_of_peak.total_cmp(&b.fraction_of_peak));
-        rows[(rows.len() - 1) / 2].clone()
+        let middle = rows[(rows.len() - 1) / 2].clone();
+        let (least, most) = (rows[0].fraction_of_peak, rows[rows.len() - 1].fraction_of_peak);
+        if rows.len() == 1 || !least.is_finite() || !most.is_finite() {
+            return middle;
+        }
+        Row { least_fraction: Some(least), most_fraction: Some(most), ..middle }
     };
     contenders.iter().map(of).collect()
 }
@@ -204,5 +221,11 @@ mod tests {
         assert_eq!(of(&[pass(3.0, 1.0), pass(2.0, 9.0), pass(40.0, 5.0)]), [3.0, 5.0]);
         // The slower of two.
         assert_eq!(of(&[pass(3.0, 1.0), pass(2.0, 9.0)]), [3.0, 9.0]);
+
+        let three = middle(&[pass(3.0, 1.0), pass(2.0, 9.0), pass(40.0, 5.0)]);
+        let reached = |milliseconds| Some(row(&Contender::Fused, milliseconds).fraction_of_peak);
+        assert_eq!((three[0].least_fraction, three[0].most_fraction), (reached(40.0), reached(2.0)));
+        let one = &middle(&[pass(3.0, 1.0)])[0];
+        assert_eq!((one.least_fraction, one.most_fraction), (None, None));
     }
 }

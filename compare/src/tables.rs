@@ -44,6 +44,7 @@ pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow], plots: &[P
         write!(text, "\n![{}]({})\n", plot.title, plot.file)?;
     }
     disturbed(&mut text, rows)?;
+    distance(&mut text, rows)?;
     target_table(&mut text, rows)?;
     for (part, title) in [("gemm", "Products: m, k, n"), ("encode", "Encode"), ("step", "Training step")] {
         race_table(&mut text, rows, part, title, "")?;
@@ -97,19 +98,36 @@ fn disturbed(text: &mut String, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
+/// How far the cores were from one another.
+fn distance(text: &mut String, rows: &[Row]) -> Result<()> {
+    let mut all: Vec<f64> = rows.iter().filter_map(|row| row.round_trip_ns).collect();
+    all.sort_by(f64::total_cmp);
+    if let (Some(least), Some(most)) = (all.first(), all.last()) {
+        writeln!(
+            text,
+            "\nA word took {:.0} ns from one core to another and back at the median row of several threads, {least:.0} to {most:.0} \
+             ns in all. Where that changes, a virtual machine was moved to other cores; `round_trip_ns` in the CSV says when.",
+            all[all.len() / 2]
+        )?;
+    }
+    Ok(())
+}
+
 fn target_table(text: &mut String, rows: &[Row]) -> Result<()> {
     text.push_str(
-        "\n## Targets\n\n| what | batch, d_in, d_hid | threads | at least | measured | |\n| --- | --- | --- | --- | --- | --- |\n",
+        "\n## Targets\n\nFractions of the peak with what the passes reached, from the least to the most.\n\n\
+         | what | batch, d_in, d_hid | threads | at least | measured | passes | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for target in targets::all(rows) {
         let (measured, verdict) = match target.measured {
             Some(value) => (format!("{value:.3}"), if value >= target.at_least { "reached" } else { "**missed**" }),
             None => ("–".to_owned(), "not measured"),
         };
+        let passes = target.passes.map_or(String::new(), |[least, most]| format!("{least:.3}–{most:.3}"));
         let (what, shape, threads) = (&target.what, shown(target.shape), target.threads);
         writeln!(
             text,
-            "| {what} | {shape} | {threads} | {:.2} {} | {measured} | {verdict} |",
+            "| {what} | {shape} | {threads} | {:.2} {} | {measured} | {passes} | {verdict} |",
             target.at_least, target.unit
         )?;
     }
@@ -421,6 +439,22 @@ mod tests {
     fn a_contender_that_failed_stays_in_its_table() {
         let (text, _) = page(&rows(Part::Step, "gemm"), &[]);
         assert!(text.contains("| failed |"), "{text}");
+    }
+
+    #[test]
+    fn what_the_passes_reached_and_how_far_the_cores_were_is_said_where_it_is_known() {
+        let mut rows = rows(Part::Encode, "");
+        let (text, _) = page(&rows, &[]);
+        assert!(text.contains("| 0.900 |  | **missed** |") && !text.contains("A word took"), "{text}");
+        for (i, row) in rows.iter_mut().enumerate() {
+            (row.least_fraction, row.most_fraction) = (Some(0.85), Some(0.91));
+            row.round_trip_ns = (row.threads > 1).then_some(if i % 2 == 0 { 66.0 } else { 320.0 });
+        }
+        let (text, _) = page(&rows, &[]);
+        assert!(
+            text.contains("| 0.900 | 0.850–0.910 | **missed** |") && text.contains("66 to 320 ns in all"),
+            "{text}"
+        );
     }
 
     #[test]

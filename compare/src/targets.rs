@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) unit: &'static str,
     /// None where it was not measured.
     pub(crate) measured: Option<f64>,
+    /// The least and the most of a pass, where there were several and each has one.
+    pub(crate) passes: Option<[f64; 2]>,
 }
 
 const PEAK: &str = "of peak";
@@ -54,11 +56,13 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
                 at_least,
                 unit: "times",
                 measured,
+                passes: None,
             });
         } else {
             let what = if who == FUSED { op.to_owned() } else { format!("{op}, {who}") };
-            let measured = find(&field, who).map(|row| row.fraction_of_peak);
-            targets.push(Target { what, shape, threads, at_least, unit: PEAK, measured });
+            let row = find(&field, who);
+            let measured = row.map(|row| row.fraction_of_peak);
+            targets.push(Target { what, shape, threads, at_least, unit: PEAK, measured, passes: row.and_then(passes) });
         }
     }
     for (shape, threads, at_least) in [
@@ -73,7 +77,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         let ours = find(&field, FUSED);
         let measured = ours.zip(best_peer(&field)).map(|(ours, peer)| peer.median_ms / ours.median_ms);
         let what = "step against the best unfused".to_owned();
-        targets.push(Target { what, shape, threads, at_least, unit: "times", measured });
+        targets.push(Target { what, shape, threads, at_least, unit: "times", measured, passes: None });
     }
     for (shape, threads, at_least) in [
         ([256, 784, 196], 2, 1.4),
@@ -86,7 +90,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         let field = field(rows, "frameworks", shape, threads);
         let measured = find(&field, FUSED).zip(best_peer(&field)).map(|(ours, peer)| peer.median_ms / ours.median_ms);
         let what = "step against the best of PyTorch and JAX".to_owned();
-        targets.push(Target { what, shape, threads, at_least, unit: "times", measured });
+        targets.push(Target { what, shape, threads, at_least, unit: "times", measured, passes: None });
     }
     let batched = field(rows, "batched", BATCHED, 2);
     targets.push(Target {
@@ -96,6 +100,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         at_least: 2.0,
         unit: "times",
         measured: find(&batched, FUSED).zip(find(&batched, "openblas")).map(|(ours, o)| o.median_ms / ours.median_ms),
+        passes: None,
     });
     for shape in THREADED {
         let on = |threads: usize| field(rows, "growth", shape, threads).first().map(|row| row.median_ms);
@@ -106,6 +111,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
             at_least: 0.9,
             unit: "times",
             measured: on(2).zip(on(8)).map(|(two, eight)| two / eight),
+            passes: None,
         });
     }
     let mut counts: Vec<usize> = rows.iter().filter(|row| row.part == "odd").map(|row| row.threads).collect();
@@ -121,10 +127,16 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
                 at_least: ODD_LEAST,
                 unit: PEAK,
                 measured: Some(worst.fraction_of_peak),
+                passes: passes(worst),
             });
         }
     }
     targets
+}
+
+/// What the passes of a row reached, from the least to the most.
+fn passes(row: &Row) -> Option<[f64; 2]> {
+    Some([row.least_fraction?, row.most_fraction?])
 }
 
 /// Everybody's rows of one race of the part of that name.

@@ -67,9 +67,9 @@ pub(crate) struct TileArgs {
     pub(crate) ahead: Ahead,
     /// What is left to do of the tile before, for kernels that do so.
     pub(crate) deferred: Deferred,
-    /// For these kernels, what is to be done on the first tile, and where the sums of every second one go, those of the others
-    /// at `out`: what has been done with may be written over.
+    /// For these kernels, the update of the first tile.
     pub(crate) update: Update,
+    /// For these kernels, a second place for sums: tiles use it and `out` by turns, each until the tile behind it is done.
     pub(crate) other: *mut f32,
 }
 
