@@ -78,7 +78,8 @@ pub(crate) struct TileArgs {
 /// # Safety
 /// The processor has the instruction set it was compiled for. With `rows` = MR·tiles and `width` = NV·LANES: `a` is readable
 /// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
-/// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step.
+/// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step. Where it takes updates, `out` and
+/// `other` are one tile each, and what is to be updated exists and is nobody else's.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
 
 /// One tile size: for each form, with any strides, and with both of a width fixed when it was compiled, so that every
