@@ -74,23 +74,23 @@ impl Deferred {
         tile
     }
 
-    /// What there is to do.
+    /// What a kernel has to do of it.
     #[inline(always)]
-    pub(super) fn left(&self) -> Left {
-        Left { z: self.tile.z, len: self.tile.rows * self.tile.cols, update: self.update }
+    pub(super) fn pending(&self) -> Pending {
+        Pending { z: self.tile.z, len: self.tile.rows * self.tile.cols, update: self.update }
     }
 }
 
-/// An optimiser's step that goes with a loop.
+/// An optimiser's step on one tile, to be taken by the kernel that computes the next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Left {
+pub(super) struct Pending {
     /// The gradient, row after row.
     pub(super) z: *const f32,
     pub(super) len: usize,
     pub(super) update: Update,
 }
 
-impl Left {
+impl Pending {
     /// Steps of the loop that go with a vector.
     pub(super) const STEPS: usize = UNROLL / 2;
 
@@ -102,7 +102,7 @@ impl Left {
     /// How many of the vectors go into a loop of `k` steps: as many as in whole rounds of it.
     #[inline(always)]
     pub(super) fn within<S: Simd>(&self, k: usize) -> usize {
-        const A_ROUND: usize = UNROLL / Left::STEPS;
+        const A_ROUND: usize = UNROLL / Pending::STEPS;
         (self.vectors::<S>() / A_ROUND).min(k / UNROLL) * A_ROUND
     }
 

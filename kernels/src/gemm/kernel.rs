@@ -27,7 +27,7 @@
 //! for that: see [`Deferred`].
 
 use super::ahead::Ahead;
-use super::deferred::{Deferred, Left, Update};
+use super::deferred::{Deferred, Pending, Update};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -183,13 +183,13 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
 
     /// What is left to do when tile number `number` begins.
     #[inline(always)]
-    fn left<S: Simd>(args: &TileArgs, number: usize) -> Left {
+    fn pending<S: Simd>(args: &TileArgs, number: usize) -> Pending {
         if BESIDE != UPDATE || number == 0 {
-            return args.deferred.left();
+            return args.deferred.pending();
         }
         let before = number - 1;
         let (z, len) = (Self::sums(args, before).cast_const(), MR * NV * S::LANES);
-        Left { z, len, update: args.update.below(before * MR * P) }
+        Pending { z, len, update: args.update.below(before * MR * P) }
     }
 
     /// Tile number `number`, and on the way what is at `next`. Returns what is next then.
@@ -207,12 +207,12 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             if P == 0 { (0, ahead.end) } else { (Ahead::lines_of_row(NV * S::LANES, P), Ahead::end_of(MR, P)) };
         debug_assert_eq!((MR, NV * S::LANES, end), (ahead.rows, ahead.width, ahead.end));
         let row = number * MR;
-        let left = Self::left::<S>(args, number);
+        let pending = Self::pending::<S>(args, number);
         // Read again and again: kept, its addresses would need the loop's registers.
-        let left = if BESIDE == UPDATE { simd::opaque(&left) } else { &left };
-        let deferred = if BESIDE == UPDATE { left.within::<S>(args.k) } else { 0 };
+        let pending = if BESIDE == UPDATE { simd::opaque(&pending) } else { &pending };
+        let deferred = if BESIDE == UPDATE { pending.within::<S>(args.k) } else { 0 };
         // Between deferred vectors there is less than a round, and a line is asked for as well.
-        let deferred_rounds = deferred * Left::STEPS / UNROLL;
+        let deferred_rounds = deferred * Pending::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = [[simd.splat(0.0); NV]; MR];
@@ -228,7 +228,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
         let mut at = Walk { a: run, a_stride, b: args.b, b_stride, packed, next, streams, line, lines, end };
-        let mut steps_left = args.k;
+        let mut left = args.k;
         if short_runs::<S, NV, TN, P>() {
             // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.
             for _ in 0..args.k / P {
@@ -239,23 +239,23 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 }
                 run = run.wrapping_add(args.a_next);
             }
-            steps_left = args.k % P;
+            left = args.k % P;
         }
-        while steps_left > 0 {
-            let steps = if TN { steps_left } else { steps_left.min(args.a_run) };
+        while left > 0 {
+            let steps = if TN { left } else { left.min(args.a_run) };
             at.a = run;
             if BESIDE == UPDATE {
                 for vector in 0..deferred {
-                    at.ask(Ahead::LINE * Left::STEPS / UNROLL, P);
-                    const { assert!(Left::STEPS == 2) };
+                    at.ask(Ahead::LINE * Pending::STEPS / UNROLL, P);
+                    const { assert!(Pending::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
-                        let direction = left.moments::<S, NV, P>(simd, vector);
+                        let direction = pending.moments::<S, NV, P>(simd, vector);
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
                         pin(simd, &mut acc);
-                        left.weights::<S, NV, P>(simd, vector, direction);
+                        pending.weights::<S, NV, P>(simd, vector, direction);
                     }
                 }
             }
@@ -270,7 +270,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 // SAFETY: as above.
                 unsafe { at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc) };
             }
-            steps_left -= steps;
+            left -= steps;
             run = run.wrapping_add(args.a_next);
         }
         let out = Self::sums(args, number);
@@ -281,11 +281,11 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
         }
         if BESIDE == UPDATE {
-            for vector in deferred..left.vectors::<S>() {
+            for vector in deferred..pending.vectors::<S>() {
                 // SAFETY: as above.
                 unsafe {
-                    let direction = left.moments::<S, NV, P>(simd, vector);
-                    left.weights::<S, NV, P>(simd, vector, direction);
+                    let direction = pending.moments::<S, NV, P>(simd, vector);
+                    pending.weights::<S, NV, P>(simd, vector, direction);
                 }
             }
         }

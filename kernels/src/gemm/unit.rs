@@ -101,7 +101,7 @@ impl Product<'_> {
             ahead: Ahead::new(tier.panel),
             deferred: Deferred::NOTHING,
             update: Update::NOWHERE,
-            other,
+            other: std::ptr::null_mut(),
         };
         let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
@@ -324,25 +324,26 @@ impl Tiles<'_> {
         if !self.last || self.place.is_some() {
             return;
         }
-        if self.update.is_some() && args.tiles.is_multiple_of(2) {
-            // The last tile is in it.
-            std::mem::swap(&mut self.tile, &mut self.other);
-        }
-        let (from, rows) = match self.update {
-            Some(_) => (row + height - tile_rows, tile_rows),
-            None => (row - self.held, self.held + height),
-        };
         // Half a vector is not read as a whole one: what was stored just now comes back quickly only in its own size.
         let z_padded = width >= product.tier.lanes;
-        let z = self.tile.cast_const();
-        let done = Finished { z, z_stride: width, z_padded, problem, row: from, col, rows, cols };
+        let done = |z: *mut f32, row: usize, rows: usize| {
+            let z = z.cast_const();
+            Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols }
+        };
         if let Some(update) = self.update {
-            // The tile stays where it is.
-            args.deferred = Deferred::new(done, update.below((from - self.top) * product.tier.panel));
-            std::mem::swap(&mut self.tile, &mut self.other);
-        } else if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
+            // The last tile stays where it is, and the next one goes to the other buffer.
+            if !args.tiles.is_multiple_of(2) {
+                std::mem::swap(&mut self.tile, &mut self.other);
+            }
+            let last = row + height - tile_rows;
+            let update = update.below((last - self.top) * product.tier.panel);
+            args.deferred = Deferred::new(done(self.other, last, tile_rows), update);
+            return;
+        }
+        let rows = self.held + height;
+        if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
             // SAFETY: the tiles lie inside the result and belong to this unit.
-            unsafe { product.epilogue.tile(&done) };
+            unsafe { product.epilogue.tile(&done(self.tile, row - self.held, rows)) };
             self.held = 0;
         } else {
             self.held = rows;
