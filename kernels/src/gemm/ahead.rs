@@ -143,6 +143,12 @@ impl Ahead {
         self.end = Self::end_of(rows, self.panel);
     }
 
+    /// As many streams.
+    #[inline(always)]
+    pub(super) fn first<const N: usize>(&self) -> [*const f32; N] {
+        std::array::from_fn(|i| self.streams[i])
+    }
+
     #[inline(always)]
     pub(super) fn panel(&self) -> usize {
         self.panel

@@ -20,6 +20,9 @@
 //! What is in no panel yet is read with its own strides. A `b` that is to be read by further tiles is stored in panels on the way,
 //! by the first of them: copied before, it would be waited for with nothing else to do.
 //!
+//! The columns behind the last whole panel, where half a vector holds them, are a tail that some kernels compute together with the
+//! panel's tile: alone they would be one cache line in four to wait for, and all of `a` to be read once more.
+//!
 //! One call computes several tiles, one below another: what goes with a call is as much work as some hundred multiply-adds.
 //!
 //! What follows a product runs on the stored tile in a function of its own, because its register needs would make the compiler
@@ -71,6 +74,27 @@ pub(crate) struct TileArgs {
     pub(crate) update: Update,
     /// For these kernels, a second place for sums: tiles use it and `out` by turns, each until the tile behind it is done.
     pub(crate) other: *mut f32,
+    /// For kernels that take one.
+    pub(crate) tail: Tail,
+}
+
+/// The columns behind a panel that half a vector holds: the first ones of the panel behind. Rows and steps are as far apart as the
+/// panel's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tail {
+    /// Elements from a step of `b` to what the tail has of it.
+    pub(crate) b: usize,
+    /// As those of [`TileArgs`].
+    pub(crate) start: *const f32,
+    pub(crate) out: *mut f32,
+    /// What the epilogue will touch of it.
+    pub(crate) ahead: [*const f32; Self::STREAMS],
+}
+
+impl Tail {
+    pub(crate) const STREAMS: usize = 2;
+    pub(crate) const NOTHING: Self =
+        Self { b: 0, start: std::ptr::null(), out: std::ptr::null_mut(), ahead: [std::ptr::null(); Self::STREAMS] };
 }
 
 /// A micro-kernel.
@@ -79,7 +103,8 @@ pub(crate) struct TileArgs {
 /// The processor has the instruction set it was compiled for. With `rows` = MR·tiles and `width` = NV·LANES: `a` is readable
 /// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
 /// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step. Where it takes updates, `out` and
-/// `other` are one tile each, and what is to be updated exists and is nobody else's.
+/// `other` are one tile each, and what is to be updated exists and is nobody else's. Where it takes a tail, that is readable and
+/// writable in the same way, over half a vector.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
 
 /// One tile size: for each form, with any strides, and with both of a width fixed when it was compiled, so that every
@@ -92,12 +117,14 @@ pub(crate) struct TileKernel {
     /// For each form.
     packing: [TileFn; 2],
     deferring: Option<TileFn>,
+    with_tail: Option<TileFn>,
 }
 
 // What a kernel does beside its product, as its symbol's name says in `make asm-check`.
 const NOTHING: usize = 0;
 const UPDATE: usize = 1;
 const PACK: usize = 2;
+const TAIL: usize = 3;
 
 impl TileKernel {
     /// With `P`, the tier's panel, for the fixed width. `DEFERS`: where registers are left for what is deferred.
@@ -109,6 +136,7 @@ impl TileKernel {
             tn: [tile::<S, MR, NV, true, 0, NOTHING>, tile::<S, MR, NV, true, P, NOTHING>],
             packing: [tile::<S, MR, NV, false, 0, PACK>, tile::<S, MR, NV, true, 0, PACK>],
             deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, UPDATE>) } else { None },
+            with_tail: if takes_tail::<S>(MR, NV, P) { Some(tile::<S, MR, NV, false, P, TAIL>) } else { None },
         }
     }
 
@@ -130,11 +158,24 @@ impl TileKernel {
         }
     }
 
+    /// The function for the NN form and strides of the tier's panel that computes half a vector's columns behind a panel as well,
+    /// where there is one.
+    #[inline]
+    pub(crate) fn with_tail(&self) -> Option<TileFn> {
+        self.with_tail
+    }
+
     /// The function for the TN form and strides of the tier's panel that also does what is deferred, where there is one.
     #[inline]
     pub(crate) fn deferring(&self) -> Option<TileFn> {
         self.deferring
     }
+}
+
+/// Whether there are registers for a tail beside a panel's tile: a sum a row, its vector of `b`, and the broadcast.
+const fn takes_tail<S: Simd>(mr: usize, nv: usize, panel: usize) -> bool {
+    const REGISTERS: usize = 32;
+    2 * S::Half::LANES == S::LANES && nv * S::LANES == panel && (mr + 1) * (nv + 1) < REGISTERS
 }
 
 /// `P` is the stride of `a` and `b`, or 0 where the arguments say.
@@ -158,6 +199,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     fn run<S: Simd>(self, simd: S) {
         const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
         const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
+        const { assert!(BESIDE != TAIL || !TN && takes_tail::<S>(MR, NV, P), "no half, or no registers for it") };
         debug_assert!(self.0.tiles == 1 || BESIDE != PACK);
         let mut next = self.0.next;
         for number in 0..if BESIDE == PACK { 1 } else { self.0.tiles } {
@@ -215,19 +257,35 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let deferred_rounds = deferred * Pending::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
-        let mut acc = [[simd.splat(0.0); NV]; MR];
+        let half = simd.half();
+        let mut acc = Sums::<S, MR, NV> { tile: [[simd.splat(0.0); NV]; MR], tail: [half.splat(0.0); MR] };
+        if BESIDE == TAIL {
+            for i in 0..MR {
+                for stream in args.tail.ahead {
+                    simd::prefetch(stream.wrapping_add((row + i) * P));
+                }
+            }
+        }
         if !args.start.is_null() {
             let start = args.start.wrapping_add(row * args.start_stride);
-            for (i, row) in acc.iter_mut().enumerate() {
+            for (i, row) in acc.tile.iter_mut().enumerate() {
                 for (j, v) in row.iter_mut().enumerate() {
                     // SAFETY: `TileFn`'s contract for `start`.
                     *v = unsafe { simd.load(start.add(i * args.start_stride + j * S::LANES)) };
                 }
             }
+            if BESIDE == TAIL {
+                let start = args.tail.start.wrapping_add(row * args.start_stride);
+                for (i, v) in acc.tail.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    *v = unsafe { half.load(start.add(i * args.start_stride)) };
+                }
+            }
         }
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
-        let mut at = Walk { a: run, a_stride, b: args.b, b_stride, packed, next, streams, line, lines, end };
+        let tail = args.tail.b;
+        let mut at = Walk { a: run, a_stride, b: args.b, b_stride, tail, packed, next, streams, line, lines, end };
         let mut left = args.k;
         if short_runs::<S, NV, TN, P>() {
             // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.
@@ -274,10 +332,17 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             run = run.wrapping_add(args.a_next);
         }
         let out = Self::sums(args, number);
-        for (i, row) in acc.into_iter().enumerate() {
+        for (i, row) in acc.tile.into_iter().enumerate() {
             for (j, v) in row.into_iter().enumerate() {
                 // SAFETY: `TileFn`'s contract for `out`.
                 unsafe { simd.store(out.add(i * args.out_stride + j * S::LANES), v) };
+            }
+        }
+        if BESIDE == TAIL {
+            let out = args.tail.out.wrapping_add(row * args.out_stride);
+            for (i, v) in acc.tail.into_iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { half.store(out.add(i * args.out_stride), v) };
             }
         }
         if BESIDE == UPDATE {
@@ -293,10 +358,16 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     }
 }
 
+/// What a loop adds to.
+struct Sums<S: Simd, const MR: usize, const NV: usize> {
+    tile: [[S::F; NV]; MR],
+    tail: [<S::Half as Simd>::F; MR],
+}
+
 /// Keeps the compiler from mixing the steps before with what comes behind: it would run out of registers.
 #[inline(always)]
-fn pin<S: Simd, const MR: usize, const NV: usize>(simd: S, acc: &mut [[S::F; NV]; MR]) {
-    for row in acc {
+fn pin<S: Simd, const MR: usize, const NV: usize>(simd: S, acc: &mut Sums<S, MR, NV>) {
+    for row in &mut acc.tile {
         for sum in row {
             *sum = simd.pin(*sum);
         }
@@ -316,6 +387,7 @@ struct Walk {
     a_stride: usize,
     b: *const f32,
     b_stride: usize,
+    tail: usize,
     packed: *mut f32,
     next: *const f32,
     streams: [*const f32; Ahead::STREAMS],
@@ -331,6 +403,8 @@ impl Walk {
     /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
     /// processor does not.
     const ROWS_AHEAD: usize = 16;
+    /// The same of a tail, one line of each row of a panel.
+    const TAIL_AHEAD: usize = 32;
 
     /// Round number `round` of the run of `a` that begins at `run`.
     ///
@@ -340,7 +414,7 @@ impl Walk {
     unsafe fn round<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(
         &mut self,
         simd: S,
-        acc: &mut [[S::F; NV]; MR],
+        acc: &mut Sums<S, MR, NV>,
         run: *const f32,
         round: usize,
     ) {
@@ -376,7 +450,7 @@ impl Walk {
     unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool, const BESIDE: usize>(
         &mut self,
         simd: S,
-        acc: &mut [[S::F; NV]; MR],
+        acc: &mut Sums<S, MR, NV>,
     ) {
         let mut vectors = [simd.splat(0.0); NV];
         for (j, v) in vectors.iter_mut().enumerate() {
@@ -394,16 +468,27 @@ impl Walk {
             }
             self.packed = self.packed.wrapping_add(NV * S::LANES);
         }
-        for (i, row) in acc.iter_mut().enumerate() {
+        let half = simd.half();
+        let mut tail = half.splat(0.0);
+        if BESIDE == TAIL {
+            // SAFETY: the caller's.
+            tail = unsafe { half.load(self.b.add(self.tail)) };
+            simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
+        }
+        for (i, (row, of_tail)) in acc.tile.iter_mut().zip(&mut acc.tail).enumerate() {
             let at = if TN { i } else { i * self.a_stride };
             // SAFETY: the caller's.
             let scalar = simd.splat(unsafe { *self.a.add(at) });
             for (sum, v) in row.iter_mut().zip(vectors) {
                 *sum = simd.mul_add(scalar, v, *sum);
-                if S::MIXED || BESIDE == PACK {
-                    // Stores between the steps too tempt the compiler to mix them: it would run out of registers.
+                if S::MIXED || BESIDE == PACK || BESIDE == TAIL {
+                    // Stores between the steps too tempt the compiler to mix them, and with a tail there is hardly a register
+                    // left: it would run out of them.
                     *sum = simd.pin(*sum);
                 }
+            }
+            if BESIDE == TAIL {
+                *of_tail = half.pin(half.mul_add(simd.low(scalar), tail, *of_tail));
             }
         }
         self.a = self.a.wrapping_add(if TN { self.a_stride } else { 1 });

@@ -165,7 +165,8 @@ impl Product<'_> {
         let slots = &Slots(scratch.slots.as_mut_ptr());
 
         let (this, plan) = (&self, &plan);
-        let last = self.tier.strip(n - (plan.strips - 1) * plan.strip).1 as f64 / plan.strip as f64;
+        let (_, width) = self.tier.strip(n - plan.tail - (plan.strips - 1) * plan.strip);
+        let last = (width + plan.tail) as f64 / plan.strip as f64;
         let grid = Grid { rows: batch * plan.chunks, cols: plan.strips, last };
         let mut k0 = 0;
         loop {

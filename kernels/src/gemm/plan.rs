@@ -19,6 +19,8 @@ pub(super) struct Plan {
     /// Columns of a unit: a panel, or half of one.
     pub(super) strip: usize,
     pub(super) strips: usize,
+    /// Columns behind the last strip's that are computed with it.
+    pub(super) tail: usize,
     /// Steps of one run.
     pub(super) kc: usize,
     /// Whether `b` is copied into panels, run by run.
@@ -34,6 +36,8 @@ const UNIT_WORK: usize = 1 << 18;
 const WIDEST_PANEL: usize = 64;
 /// Panels a thread should find before they are cut.
 const PANELS_PER_THREAD: usize = 2;
+/// Blocks of rows a thread should find in an NN product before panels are cut.
+const BLOCKS_PER_THREAD: usize = 16;
 /// For each column of a panel of `b`, the rows of `a` from which on these stay near, however large `b` is.
 const ROWS_PER_COLUMN: usize = 4;
 /// Groups of rows a thread should find in a TN product before they are cut.
@@ -46,11 +50,23 @@ fn slots(Dims { batch, m, n, k }: Dims) -> usize {
     pool::threads_for([batch, m, n, k], SPLIT_WORK)
 }
 
-/// Columns of a unit. Threads share few panels evenly where they may share one, in tiles half as wide and twice as high.
-fn strip(tier: &Tier, dims: Dims, slots: usize) -> usize {
+/// Columns of a unit. Threads share few panels evenly where they may share one, in tiles half as wide and twice as high; not where
+/// there are enough rows to share.
+fn strip(tier: &Tier, form: Form, dims: Dims, slots: usize) -> usize {
     let panels = dims.batch.saturating_mul(dims.n.div_ceil(tier.panel));
-    let few = slots > 1 && panels < slots * PANELS_PER_THREAD;
+    let tall = form == Form::Nn && dims.m >= slots * BLOCKS_PER_THREAD * REDUCE_ROWS;
+    let few = slots > 1 && !tall && panels < slots * PANELS_PER_THREAD;
     if few && tier.panel >= 4 * tier.lanes { tier.panel / 2 } else { tier.panel }
+}
+
+/// The columns behind the last whole panel that are computed together with it.
+fn tail(product: &Product<'_>, strip: usize) -> usize {
+    let &Product { tier, form, dims: Dims { n, .. }, a, b, start, epilogue, .. } = product;
+    let tail = n % tier.panel;
+    let is_one = strip == tier.panel && n > tail && tail <= tier.lanes / 2;
+    let in_panels = b.is_padded() && [a, b].into_iter().all(|matrix| matrix.row_stride() == tier.panel);
+    let has_kernels = form == Form::Nn && !tier.with_tail().is_empty();
+    if is_one && in_panels && has_kernels && start.is_none() && epilogue.place(0, 0, 0).is_none() { tail } else { 0 }
 }
 
 /// Rows that a product hands to its epilogue together, on one thread: for NN those that are summed together, for TN those
@@ -62,7 +78,7 @@ pub(crate) fn group(tier: &Tier, form: Form, dims: Dims) -> usize {
         Form::Nn => REDUCE_ROWS,
         Form::Tn => {
             let slots = slots(dims);
-            let strips = dims.batch.saturating_mul(dims.n.div_ceil(strip(tier, dims, slots)));
+            let strips = dims.batch.saturating_mul(dims.n.div_ceil(strip(tier, form, dims, slots)));
             let few = slots > 1 && strips.saturating_mul(dims.m) < slots * GROUPS_PER_THREAD * tier.panel;
             if few { LANES.min(tier.panel) } else { tier.panel }
         }
@@ -75,8 +91,9 @@ impl Plan {
         let tier = product.tier;
         let quantum = product.group;
         let slots = slots(product.dims);
-        let strip = strip(tier, product.dims, slots);
-        let strips = n.div_ceil(strip);
+        let strip = strip(tier, product.form, product.dims, slots);
+        let tail = tail(product, strip);
+        let strips = (n - tail).div_ceil(strip);
         // A row-major b is read with its own stride where each row is used a few times only.
         let in_panels = product.b.is_padded() && product.b.row_stride() == tier.panel;
         let pack_b = product.b.is_row_major() && !in_panels && (m > 4 * REDUCE_ROWS || n % tier.lanes != 0);
@@ -105,7 +122,7 @@ impl Plan {
         let groups = m.div_ceil(quantum).max(1);
         let chunks = wanted.min(affordable).max(m.div_ceil(resident_rows)).clamp(1, groups);
         let rows = groups.div_ceil(chunks) * quantum;
-        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, kc, pack_b, slots }
+        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, tail, kc, pack_b, slots }
     }
 }
 
@@ -129,7 +146,7 @@ mod tests {
             for tier in tiers() {
                 // One panel, and one block of rows.
                 let (one, form) = (dims(1, tier.panel, tier.panel, 1 << 20), Form::Tn);
-                let (group, strip) = (group(tier, form, one), strip(tier, one, slots(one)));
+                let (group, strip) = (group(tier, form, one), strip(tier, form, one, slots(one)));
                 let units = one.m.div_ceil(group) * one.n.div_ceil(strip);
                 assert!(units >= 2 || tier.panel < 4 * tier.lanes, "{}: {units} units", tier.isa);
                 let halved = matches!(tier.isa, Isa::Avx512 | Isa::Neon);
@@ -137,7 +154,7 @@ mod tests {
                 // Enough of them.
                 let many = dims(1, 64 * tier.panel, 64 * tier.panel, 64);
                 assert_eq!(super::group(tier, form, many), tier.panel);
-                assert_eq!(super::strip(tier, many, slots(many)), tier.panel);
+                assert_eq!(super::strip(tier, form, many, slots(many)), tier.panel);
             }
         });
     }
@@ -154,7 +171,7 @@ mod tests {
                         // Whole blocks are transposed, and lie in one panel of the copy.
                         let group = group(tier, Form::Tn, dims);
                         assert!(group.is_multiple_of(tier.lanes) && tier.panel.is_multiple_of(group), "{group}");
-                        let strip = strip(tier, dims, slots(dims));
+                        let strip = strip(tier, Form::Tn, dims, slots(dims));
                         assert!(strip.is_multiple_of(tier.lanes) && tier.panel.is_multiple_of(strip), "{strip}");
                     }
                 }

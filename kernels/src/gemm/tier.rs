@@ -111,6 +111,12 @@ impl Tier {
         cols <= (self.lanes / 2).min(6) || k.saturating_mul(vain) > TRANSPOSITION * cols
     }
 
+    /// The kernels for a panel and a tail behind it, tallest first, where there are any.
+    pub(crate) fn with_tail(&self) -> &'static [TileKernel] {
+        let panel = self.tiles[self.tiles.len() - 1];
+        &panel[panel.iter().take_while(|kernel| kernel.with_tail().is_none()).count()..]
+    }
+
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.
     pub(crate) fn strip(&self, width: usize) -> (&'static [TileKernel], usize) {
         debug_assert!(0 < width && width <= self.panel);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::ahead::{Ahead, Coming};
 use super::deferred::{Deferred, Update};
-use super::kernel::{TileArgs, TileKernel};
+use super::kernel::{Tail, TileArgs, TileKernel};
 use super::pack;
 use super::plan::Plan;
 use super::raw::Raw;
@@ -72,7 +72,8 @@ impl Product<'_> {
         let [tile, other, packed] = [0, 1, 2].map(|buffer| unit.scratch.wrapping_add(buffer * BUFFER_LEN));
         let col = unit.strip * plan.strip;
         let cols = plan.strip.min(n - col);
-        let (kernels, width) = tier.strip(cols);
+        let tail = if unit.strip + 1 == plan.strips { plan.tail } else { 0 };
+        let (kernels, width) = if tail > 0 { (tier.with_tail(), cols) } else { tier.strip(cols) };
         let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
         // Whole vectors of `b` are packed by the first tile.
         let packs = plan.pack_b && cols == width;
@@ -102,6 +103,7 @@ impl Product<'_> {
             deferred: Deferred::NOTHING,
             update: Update::NOWHERE,
             other: std::ptr::null_mut(),
+            tail: Tail { b: self.b.panel_stride(), ..Tail::NOTHING },
         };
         let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
@@ -122,11 +124,16 @@ impl Product<'_> {
             cols,
             kernels,
             width,
+            tail,
+            // A row of the tail begins a cache line.
+            stride: if tail > 0 { width + tier.lanes } else { width },
             panels,
             first: k0 == 0,
             last,
             packs,
             waits: unit.waiting.at(problem, rows.start, col),
+            tail_waits: unit.waiting.at(problem, rows.start, col + width),
+            tail_ahead: (rows.start, [b; Tail::STREAMS]),
             place,
             update,
             next_b: self.next_b(plan, unit),
@@ -163,6 +170,9 @@ struct Tiles<'a> {
     kernels: &'static [TileKernel],
     /// Columns that these compute.
     width: usize,
+    /// Columns behind them, and the elements between rows of finished tiles.
+    tail: usize,
+    stride: usize,
     /// Whether `a` and `b` are in panels of the tier's width.
     panels: bool,
     /// Whether chains over k begin here, and whether they end here.
@@ -172,6 +182,9 @@ struct Tiles<'a> {
     packs: bool,
     /// Where unfinished sums of the first row wait.
     waits: *mut f32,
+    tail_waits: *mut f32,
+    /// What will be touched of the tail, from a row on.
+    tail_ahead: (usize, [*const f32; Tail::STREAMS]),
     /// Where finished ones go, and the elements between rows, where that is all there is to do.
     place: Option<(*mut f32, usize)>,
     /// What is put off on finished tiles.
@@ -232,13 +245,13 @@ impl Tiles<'_> {
             Some(_) if self.first && self.product.start.is_some() => 1,
             // Each is done with before the next but one.
             Some(_) => usize::MAX,
-            None => (BUFFER_LEN / self.width - self.held) / rows,
+            None => (BUFFER_LEN / self.stride - self.held) / rows,
         }
     }
 
     /// Lists what will be touched beside the operands, from the tile of `rows` rows at `row` on.
     #[inline(always)]
-    fn look_ahead(&self, ahead: &mut Ahead, row: usize, rows: usize, b: *const f32) {
+    fn look_ahead(&mut self, ahead: &mut Ahead, row: usize, rows: usize, b: *const f32) {
         let panel = self.product.tier.panel;
         let wait = self.waits.wrapping_add((row - self.top) * panel);
         ahead.start(rows, self.width, b);
@@ -251,6 +264,12 @@ impl Tiles<'_> {
             // The next tile's sums.
             ahead.push(wait.wrapping_add(rows * panel), panel);
         }
+        if self.tail > 0 && self.last {
+            let mut of_tail = Ahead::new(panel);
+            of_tail.start(rows, Ahead::LINE, b);
+            self.product.epilogue.ahead(self.problem, row, self.col + self.width, &mut of_tail);
+            self.tail_ahead = (row, of_tail.first());
+        }
     }
 
     /// Has the kernel compute the tiles of `height` rows at `row`.
@@ -259,10 +278,10 @@ impl Tiles<'_> {
     /// As [`Tiles::group`]; the buffer has room for them.
     #[inline(always)]
     unsafe fn compute(&mut self, args: &mut TileArgs, kernel: &TileKernel, row: usize, height: usize) {
-        let &mut Self { product, problem, col, cols, width, first, last, .. } = self;
+        let &mut Self { product, problem, col, cols, width, stride, first, last, .. } = self;
         let panel = product.tier.panel;
         let down = row - self.top;
-        let out = self.tile.wrapping_add(self.held * width);
+        let out = self.tile.wrapping_add(self.held * stride);
         let wait = self.waits.wrapping_add(down * panel);
         let next = self.next_b.take(args.tiles, args.k).or_else(|| self.next_a.take(args.tiles, args.k));
         args.next = next.unwrap_or(args.b);
@@ -281,11 +300,19 @@ impl Tiles<'_> {
         }
         (args.out, args.out_stride) = match self.place {
             Some((place, stride)) => (place.wrapping_add(down * stride), stride),
-            None if last => (out, width),
+            None if last => (out, stride),
             None => (wait, panel),
         };
+        if self.tail > 0 {
+            let wait = self.tail_waits.wrapping_add(down * panel);
+            let (from, ahead) = self.tail_ahead;
+            args.tail.start = wait;
+            args.tail.out = if last { out.wrapping_add(width) } else { wait };
+            args.tail.ahead = ahead.map(|stream| stream.wrapping_add((row - from) * panel));
+        }
         let call = match kernel.deferring() {
             _ if self.packs => kernel.packing(product.form),
+            _ if self.tail > 0 => kernel.with_tail().expect("kernels for a tail take one"),
             Some(deferring) if self.update.is_some() => deferring,
             _ => kernel.function(product.form, self.panels),
         };
@@ -313,7 +340,7 @@ impl Tiles<'_> {
         height: usize,
         tile_rows: usize,
     ) {
-        let &mut Self { product, problem, col, cols, width, .. } = self;
+        let &mut Self { product, problem, col, cols, width, stride, .. } = self;
         if let Some(before) = args.deferred.take()
             && row == group.start
         {
@@ -328,7 +355,7 @@ impl Tiles<'_> {
         let z_padded = width >= product.tier.lanes;
         let done = |z: *mut f32, row: usize, rows: usize| {
             let z = z.cast_const();
-            Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols }
+            Finished { z, z_stride: stride, z_padded, problem, row, col, rows, cols }
         };
         if let Some(update) = self.update {
             // The last tile stays where it is, and the next one goes to the other buffer.
@@ -341,9 +368,16 @@ impl Tiles<'_> {
             return;
         }
         let rows = self.held + height;
-        if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
+        if row + height == group.end || (rows + tile_rows) * stride > BUFFER_LEN {
+            let done = done(self.tile, row - self.held, rows);
             // SAFETY: the tiles lie inside the result and belong to this unit.
-            unsafe { product.epilogue.tile(&done(self.tile, row - self.held, rows)) };
+            unsafe { product.epilogue.tile(&done) };
+            if self.tail > 0 {
+                let z = done.z.wrapping_add(width);
+                let tail = Finished { z, z_padded: false, col: col + width, cols: self.tail, ..done };
+                // SAFETY: as above.
+                unsafe { product.epilogue.tile(&tail) };
+            }
             self.held = 0;
         } else {
             self.held = rows;

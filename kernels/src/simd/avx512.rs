@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Simd, Task};
+use super::{Avx2, Simd, Task};
 use crate::isa::Isa;
 
 /// Proof that the processor has AVX-512 F, DQ, BW, VL and FMA.
@@ -22,9 +22,22 @@ impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
+    type Half = Avx2;
 
     fn new() -> Option<Self> {
         Isa::Avx512.is_available().then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn half(self) -> Avx2 {
+        // SAFETY: a processor with AVX-512 has AVX2, and this token proves the rest.
+        unsafe { Avx2::assume() }
+    }
+
+    #[inline(always)]
+    fn low(self, a: __m512) -> __m256 {
+        // SAFETY: the token proves the instructions; no memory is touched.
+        unsafe { _mm512_castps512_ps256(a) }
     }
 
     #[inline]

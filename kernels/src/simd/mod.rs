@@ -133,6 +133,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type I: Copy;
     /// As many truth values.
     type M: Copy;
+    /// The instruction set that has vectors of half as many lanes, in the same registers. Itself, where there is none.
+    type Half: Simd;
 
     /// The token, where the processor has the instructions.
     fn new() -> Option<Self>;
@@ -147,6 +149,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: a zero-sized type has one value, and the caller has proof that it may exist.
         unsafe { std::mem::zeroed() }
     }
+
+    /// The token of the half: these instructions include those.
+    fn half(self) -> Self::Half;
+
+    /// The lower half of a vector. All of it, where there is no half.
+    fn low(self, a: Self::F) -> <Self::Half as Simd>::F;
 
     /// Runs `task` in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;

@@ -27,10 +27,12 @@ pub(crate) enum Kind {
     Packing,
     /// Fixed strides, and an optimiser's step on the tile before.
     Deferring,
+    /// Fixed strides, and half a vector's columns behind the tile's.
+    Tail,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Fixed, Self::Any, Self::Packing, Self::Deferring];
+    pub(crate) const ALL: [Self; 5] = [Self::Fixed, Self::Any, Self::Packing, Self::Deferring, Self::Tail];
 
     /// Of the constants of `Tile`: the fixed stride or 0, and what is done beside the product.
     fn of(panel: usize, beside: usize) -> Option<Self> {
@@ -39,6 +41,7 @@ impl Kind {
             (0, 2) => Some(Self::Packing),
             (1.., 0) => Some(Self::Fixed),
             (1.., 1) => Some(Self::Deferring),
+            (1.., 3) => Some(Self::Tail),
             _ => None,
         }
     }
@@ -49,6 +52,7 @@ impl Kind {
             Self::Any => "any",
             Self::Packing => "packing",
             Self::Deferring => "deferring",
+            Self::Tail => "tail",
         }
     }
 }

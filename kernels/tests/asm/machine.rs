@@ -17,6 +17,8 @@ pub(crate) struct Isa {
     pub(crate) width: usize,
     /// Whether kernels of a weight gradient take an optimiser's step on the tile before.
     pub(crate) defers: bool,
+    /// Whether kernels of the widest tile take half a vector's columns behind it.
+    pub(crate) tails: bool,
     /// Whether each sum is pinned after its multiply-add.
     pub(crate) pins: bool,
 }
@@ -34,10 +36,10 @@ impl Machine {
     pub(crate) fn isas(self) -> &'static [Isa] {
         match self {
             Self::X86 => &[
-                Isa { name: "Avx512", width: 4, defers: true, pins: false },
-                Isa { name: "Avx2", width: 2, defers: false, pins: false },
+                Isa { name: "Avx512", width: 4, defers: true, tails: true, pins: false },
+                Isa { name: "Avx2", width: 2, defers: false, tails: false, pins: false },
             ],
-            Self::Arm => &[Isa { name: "Neon", width: 4, defers: false, pins: true }],
+            Self::Arm => &[Isa { name: "Neon", width: 4, defers: false, tails: false, pins: true }],
         }
     }
 

@@ -56,6 +56,26 @@ fn fused_and_unfused_compute_the_same_bits() {
     }
 }
 
+/// Columns behind whole panels, which some tiers compute together with the last of these: tiles of every height, one run of k and
+/// several, one panel before them and more.
+#[test]
+fn a_tail_behind_a_panel_is_as_any_other_column() {
+    for isa in Isa::available() {
+        let (mut fused, mut unfused) = both(isa);
+        let panel = fused.panel().unwrap();
+        let shapes = [1, 2, 3, 4, 5, 6, 48, 53, 97].into_iter().flat_map(|m| [1, 3, 7, 8, 9].map(|tail| [m, tail]));
+        for (seed, [m, tail]) in shapes.enumerate().step_by(share()) {
+            let k = [1, 6, 64, 65, 130, 1100][seed % 6];
+            let n = panel * (1 + seed / 6 % 2) + tail;
+            for op in Op::all() {
+                let case = Case { batch: 1 + k % 2, ..Case::new(op, [m, n, k]) };
+                let data = Data::random(&case, seed as u64);
+                same(isa, [&mut fused, &mut unfused], &case, &data, &Places::all(Storage::Panel(panel)));
+            }
+        }
+    }
+}
+
 /// Adam's steps, which some tiers take between the steps of the next tile's loop: tiles of every width and height, a last one
 /// that has no next, loops too short for all vectors or for any, and, beside them, what is taken at once.
 #[test]
