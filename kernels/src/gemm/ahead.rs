@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::UNROLL;
+use super::walk::UNROLL;
 use crate::simd;
 
 /// Memory to be asked for, piece by piece.

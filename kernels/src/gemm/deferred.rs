@@ -10,7 +10,7 @@
 //! tile leaves registers for it: with 32 of them.
 
 use super::Finished;
-use super::kernel::UNROLL;
+use super::walk::UNROLL;
 use crate::math::optimizer::By;
 use crate::ops::Coefficients;
 use crate::simd::{self, Simd};

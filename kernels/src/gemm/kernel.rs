@@ -31,6 +31,7 @@
 
 use super::ahead::Ahead;
 use super::deferred::{Deferred, Pending, Update};
+use super::walk::{NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, short_runs};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -119,12 +120,6 @@ pub(crate) struct TileKernel {
     deferring: Option<TileFn>,
     with_tail: Option<TileFn>,
 }
-
-// What a kernel does beside its product, as its symbol's name says in `make asm-check`.
-const NOTHING: usize = 0;
-const UPDATE: usize = 1;
-const PACK: usize = 2;
-const TAIL: usize = 3;
 
 impl TileKernel {
     /// With `P`, the tier's panel, for the fixed width. `DEFERS`: where registers are left for what is deferred.
@@ -257,8 +252,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let deferred_rounds = deferred * Pending::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
-        let half = simd.half();
-        let mut acc = Sums::<S, MR, NV> { tile: [[simd.splat(0.0); NV]; MR], tail: [half.splat(0.0); MR] };
+        let mut acc = Sums::<S, MR, NV>::zero(simd);
         if BESIDE == TAIL {
             for i in 0..MR {
                 for stream in args.tail.ahead {
@@ -267,20 +261,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
         }
         if !args.start.is_null() {
-            let start = args.start.wrapping_add(row * args.start_stride);
-            for (i, row) in acc.tile.iter_mut().enumerate() {
-                for (j, v) in row.iter_mut().enumerate() {
-                    // SAFETY: `TileFn`'s contract for `start`.
-                    *v = unsafe { simd.load(start.add(i * args.start_stride + j * S::LANES)) };
-                }
-            }
-            if BESIDE == TAIL {
-                let start = args.tail.start.wrapping_add(row * args.start_stride);
-                for (i, v) in acc.tail.iter_mut().enumerate() {
-                    // SAFETY: as above.
-                    *v = unsafe { half.load(start.add(i * args.start_stride)) };
-                }
-            }
+            let stride = args.start_stride;
+            let (start, tail) = (args.start.wrapping_add(row * stride), args.tail.start.wrapping_add(row * stride));
+            // SAFETY: `TileFn`'s contract for `start`.
+            unsafe { acc.load::<BESIDE>(simd, start, tail, stride) };
         }
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
@@ -309,10 +293,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
-                        pin(simd, &mut acc);
+                        acc.pin(simd);
                         let direction = pending.moments::<S, NV, P>(simd, vector);
                         at.step::<S, MR, NV, TN, BESIDE>(simd, &mut acc);
-                        pin(simd, &mut acc);
+                        acc.pin(simd);
                         pending.weights::<S, NV, P>(simd, vector, direction);
                     }
                 }
@@ -331,20 +315,9 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             left -= steps;
             run = run.wrapping_add(args.a_next);
         }
-        let out = Self::sums(args, number);
-        for (i, row) in acc.tile.into_iter().enumerate() {
-            for (j, v) in row.into_iter().enumerate() {
-                // SAFETY: `TileFn`'s contract for `out`.
-                unsafe { simd.store(out.add(i * args.out_stride + j * S::LANES), v) };
-            }
-        }
-        if BESIDE == TAIL {
-            let out = args.tail.out.wrapping_add(row * args.out_stride);
-            for (i, v) in acc.tail.into_iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { half.store(out.add(i * args.out_stride), v) };
-            }
-        }
+        let (out, tail) = (Self::sums(args, number), args.tail.out.wrapping_add(row * args.out_stride));
+        // SAFETY: `TileFn`'s contract for `out`.
+        unsafe { acc.store::<BESIDE>(simd, out, tail, args.out_stride) };
         if BESIDE == UPDATE {
             for vector in deferred..pending.vectors::<S>() {
                 // SAFETY: as above.
@@ -355,143 +328,5 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
         }
         at.next
-    }
-}
-
-/// What a loop adds to.
-struct Sums<S: Simd, const MR: usize, const NV: usize> {
-    tile: [[S::F; NV]; MR],
-    tail: [<S::Half as Simd>::F; MR],
-}
-
-/// Keeps the compiler from mixing the steps before with what comes behind: it would run out of registers.
-#[inline(always)]
-fn pin<S: Simd, const MR: usize, const NV: usize>(simd: S, acc: &mut Sums<S, MR, NV>) {
-    for row in &mut acc.tile {
-        for sum in row {
-            *sum = simd.pin(*sum);
-        }
-    }
-}
-
-pub(crate) const UNROLL: usize = 4;
-
-/// Whether a run of `a` is a few rounds only, and a step of `b` one cache line.
-const fn short_runs<S: Simd, const NV: usize, const TN: bool, const P: usize>() -> bool {
-    !TN && P == Ahead::LINE && NV * S::LANES == P
-}
-
-/// Where a loop is: the operands' next step, and memory to be asked for.
-struct Walk {
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    tail: usize,
-    packed: *mut f32,
-    next: *const f32,
-    streams: [*const f32; Ahead::STREAMS],
-    line: usize,
-    lines: usize,
-    end: usize,
-}
-
-impl Walk {
-    /// How far ahead of its use a panel of one cache line is asked for: its lines are used faster, one a step, than those of
-    /// wider panels.
-    const AHEAD_IN_B: usize = 16 * Ahead::LINE;
-    /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
-    /// processor does not.
-    const ROWS_AHEAD: usize = 16;
-    /// The same of a tail, one line of each row of a panel.
-    const TAIL_AHEAD: usize = 32;
-
-    /// Round number `round` of the run of `a` that begins at `run`.
-    ///
-    /// # Safety
-    /// As many steps are readable at `a` and `b`.
-    #[inline(always)]
-    unsafe fn round<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(
-        &mut self,
-        simd: S,
-        acc: &mut Sums<S, MR, NV>,
-        run: *const f32,
-        round: usize,
-    ) {
-        if !TN && P > 0 {
-            Ahead::next_rows_in_round::<MR, P>(run, round);
-        }
-        self.ask(Ahead::LINE, P);
-        for _ in 0..UNROLL {
-            if short_runs::<S, NV, TN, P>() {
-                simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
-            }
-            // SAFETY: the caller's.
-            unsafe { self.step::<S, MR, NV, TN, BESIDE>(simd, acc) };
-        }
-    }
-
-    /// Asks for what goes with a round or a part of one, of panels of `panel` columns.
-    #[inline(always)]
-    fn ask(&mut self, of_next: usize, panel: usize) {
-        simd::prefetch_l2(self.next);
-        self.next = self.next.wrapping_add(of_next);
-        if self.line < self.end {
-            for stream in self.streams {
-                simd::prefetch(stream.wrapping_add(self.line));
-            }
-        }
-        self.line = Ahead::after(self.line, self.lines, panel);
-    }
-
-    /// # Safety
-    /// One more step is readable at `a` and `b`, and writable at `packed` where the kernel packs.
-    #[inline(always)]
-    unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool, const BESIDE: usize>(
-        &mut self,
-        simd: S,
-        acc: &mut Sums<S, MR, NV>,
-    ) {
-        let mut vectors = [simd.splat(0.0); NV];
-        for (j, v) in vectors.iter_mut().enumerate() {
-            // SAFETY: the caller's.
-            *v = unsafe { simd.load(self.b.add(j * S::LANES)) };
-            if BESIDE == PACK {
-                // SAFETY: the caller's.
-                unsafe { simd.store(self.packed.add(j * S::LANES), *v) };
-            }
-        }
-        if BESIDE == PACK {
-            let ahead = self.b.wrapping_add(Self::ROWS_AHEAD.wrapping_mul(self.b_stride));
-            for line in (0..NV * S::LANES).step_by(Ahead::LINE) {
-                simd::prefetch(ahead.wrapping_add(line));
-            }
-            self.packed = self.packed.wrapping_add(NV * S::LANES);
-        }
-        let half = simd.half();
-        let mut tail = half.splat(0.0);
-        if BESIDE == TAIL {
-            // SAFETY: the caller's.
-            tail = unsafe { half.load(self.b.add(self.tail)) };
-            simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
-        }
-        for (i, (row, of_tail)) in acc.tile.iter_mut().zip(&mut acc.tail).enumerate() {
-            let at = if TN { i } else { i * self.a_stride };
-            // SAFETY: the caller's.
-            let scalar = simd.splat(unsafe { *self.a.add(at) });
-            for (sum, v) in row.iter_mut().zip(vectors) {
-                *sum = simd.mul_add(scalar, v, *sum);
-                if S::MIXED || BESIDE == PACK || BESIDE == TAIL {
-                    // Stores between the steps too tempt the compiler to mix them, and with a tail there is hardly a register
-                    // left: it would run out of them.
-                    *sum = simd.pin(*sum);
-                }
-            }
-            if BESIDE == TAIL {
-                *of_tail = half.pin(half.mul_add(simd.low(scalar), tail, *of_tail));
-            }
-        }
-        self.a = self.a.wrapping_add(if TN { self.a_stride } else { 1 });
-        self.b = self.b.wrapping_add(self.b_stride);
     }
 }

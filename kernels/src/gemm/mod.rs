@@ -24,6 +24,7 @@ mod plan;
 pub(crate) mod raw;
 pub(crate) mod tier;
 mod unit;
+mod walk;
 
 use crate::matrix::AlignedVec;
 use crate::ops::Form;

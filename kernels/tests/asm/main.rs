@@ -16,7 +16,7 @@ use std::collections::btree_map::Entry;
 use listing::{Counts, Kernel, Kind, kernels, outlined};
 use machine::{Isa, Machine};
 
-/// `UNROLL` of `gemm/kernel.rs`: steps of k in a round of the loop.
+/// `UNROLL` of `gemm/walk.rs`: steps of k in a round of the loop.
 const UNROLL: usize = 4;
 /// Names the folder with the assembly of each architecture: `x86_64.s`, `aarch64.s`.
 const VARIABLE: &str = "SAE_ASM";

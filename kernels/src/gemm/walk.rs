@@ -1,0 +1,207 @@
+//! The loop of a micro-kernel: what it adds to, and where it is.
+
+use super::ahead::Ahead;
+use crate::simd::{self, Simd};
+
+// What a kernel does beside its product, as its symbol's name says in `make asm-check`.
+pub(super) const NOTHING: usize = 0;
+pub(super) const UPDATE: usize = 1;
+pub(super) const PACK: usize = 2;
+pub(super) const TAIL: usize = 3;
+
+/// What a loop adds to: a tile, and where there is one its tail, half a vector a row.
+pub(super) struct Sums<S: Simd, const MR: usize, const NV: usize> {
+    tile: [[S::F; NV]; MR],
+    tail: [<S::Half as Simd>::F; MR],
+}
+
+impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
+    #[inline(always)]
+    pub(super) fn zero(simd: S) -> Self {
+        Self { tile: [[simd.splat(0.0); NV]; MR], tail: [simd.half().splat(0.0); MR] }
+    }
+
+    /// Takes up what stands in memory, rows `stride` apart.
+    ///
+    /// # Safety
+    /// A tile is readable at `tile` and, for kernels with a tail, one at `tail`.
+    #[inline(always)]
+    pub(super) unsafe fn load<const BESIDE: usize>(
+        &mut self,
+        simd: S,
+        tile: *const f32,
+        tail: *const f32,
+        stride: usize,
+    ) {
+        for (i, row) in self.tile.iter_mut().enumerate() {
+            for (j, v) in row.iter_mut().enumerate() {
+                // SAFETY: the caller's.
+                *v = unsafe { simd.load(tile.add(i * stride + j * S::LANES)) };
+            }
+        }
+        if BESIDE == TAIL {
+            for (i, v) in self.tail.iter_mut().enumerate() {
+                // SAFETY: the caller's.
+                *v = unsafe { simd.half().load(tail.add(i * stride)) };
+            }
+        }
+    }
+
+    /// Puts it down in the same way.
+    ///
+    /// # Safety
+    /// A tile is writable at `tile` and, for kernels with a tail, one at `tail`.
+    #[inline(always)]
+    pub(super) unsafe fn store<const BESIDE: usize>(self, simd: S, tile: *mut f32, tail: *mut f32, stride: usize) {
+        for (i, row) in self.tile.into_iter().enumerate() {
+            for (j, v) in row.into_iter().enumerate() {
+                // SAFETY: the caller's.
+                unsafe { simd.store(tile.add(i * stride + j * S::LANES), v) };
+            }
+        }
+        if BESIDE == TAIL {
+            for (i, v) in self.tail.into_iter().enumerate() {
+                // SAFETY: the caller's.
+                unsafe { simd.half().store(tail.add(i * stride), v) };
+            }
+        }
+    }
+
+    /// Keeps the compiler from mixing the steps before with what comes behind: it would run out of registers.
+    #[inline(always)]
+    pub(super) fn pin(&mut self, simd: S) {
+        for sum in self.tile.as_flattened_mut() {
+            *sum = simd.pin(*sum);
+        }
+    }
+}
+
+/// Steps of a round.
+pub(super) const UNROLL: usize = 4;
+
+/// Whether a run of `a` is a few rounds only, and a step of `b` one cache line.
+pub(super) const fn short_runs<S: Simd, const NV: usize, const TN: bool, const P: usize>() -> bool {
+    !TN && P == Ahead::LINE && NV * S::LANES == P
+}
+
+/// Where a loop is: the operands' next step, and memory to be asked for.
+pub(super) struct Walk {
+    pub(super) a: *const f32,
+    pub(super) a_stride: usize,
+    pub(super) b: *const f32,
+    pub(super) b_stride: usize,
+    pub(super) tail: usize,
+    pub(super) packed: *mut f32,
+    pub(super) next: *const f32,
+    pub(super) streams: [*const f32; Ahead::STREAMS],
+    pub(super) line: usize,
+    pub(super) lines: usize,
+    pub(super) end: usize,
+}
+
+impl Walk {
+    /// How far ahead of its use a panel of one cache line is asked for: its lines are used faster, one a step, than those of
+    /// wider panels.
+    const AHEAD_IN_B: usize = 16 * Ahead::LINE;
+    /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
+    /// processor does not.
+    const ROWS_AHEAD: usize = 16;
+    /// The same of a tail, one line of each row of a panel.
+    const TAIL_AHEAD: usize = 32;
+
+    /// Round number `round` of the run of `a` that begins at `run`.
+    ///
+    /// # Safety
+    /// As many steps are readable at `a` and `b`.
+    #[inline(always)]
+    pub(super) unsafe fn round<
+        S: Simd,
+        const MR: usize,
+        const NV: usize,
+        const TN: bool,
+        const P: usize,
+        const BESIDE: usize,
+    >(
+        &mut self,
+        simd: S,
+        acc: &mut Sums<S, MR, NV>,
+        run: *const f32,
+        round: usize,
+    ) {
+        if !TN && P > 0 {
+            Ahead::next_rows_in_round::<MR, P>(run, round);
+        }
+        self.ask(Ahead::LINE, P);
+        for _ in 0..UNROLL {
+            if short_runs::<S, NV, TN, P>() {
+                simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
+            }
+            // SAFETY: the caller's.
+            unsafe { self.step::<S, MR, NV, TN, BESIDE>(simd, acc) };
+        }
+    }
+
+    /// Asks for what goes with a round or a part of one, of panels of `panel` columns.
+    #[inline(always)]
+    pub(super) fn ask(&mut self, of_next: usize, panel: usize) {
+        simd::prefetch_l2(self.next);
+        self.next = self.next.wrapping_add(of_next);
+        if self.line < self.end {
+            for stream in self.streams {
+                simd::prefetch(stream.wrapping_add(self.line));
+            }
+        }
+        self.line = Ahead::after(self.line, self.lines, panel);
+    }
+
+    /// # Safety
+    /// One more step is readable at `a` and `b`, and writable at `packed` where the kernel packs.
+    #[inline(always)]
+    pub(super) unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool, const BESIDE: usize>(
+        &mut self,
+        simd: S,
+        acc: &mut Sums<S, MR, NV>,
+    ) {
+        let mut vectors = [simd.splat(0.0); NV];
+        for (j, v) in vectors.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *v = unsafe { simd.load(self.b.add(j * S::LANES)) };
+            if BESIDE == PACK {
+                // SAFETY: the caller's.
+                unsafe { simd.store(self.packed.add(j * S::LANES), *v) };
+            }
+        }
+        if BESIDE == PACK {
+            let ahead = self.b.wrapping_add(Self::ROWS_AHEAD.wrapping_mul(self.b_stride));
+            for line in (0..NV * S::LANES).step_by(Ahead::LINE) {
+                simd::prefetch(ahead.wrapping_add(line));
+            }
+            self.packed = self.packed.wrapping_add(NV * S::LANES);
+        }
+        let half = simd.half();
+        let mut tail = half.splat(0.0);
+        if BESIDE == TAIL {
+            // SAFETY: the caller's.
+            tail = unsafe { half.load(self.b.add(self.tail)) };
+            simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
+        }
+        for (i, (row, of_tail)) in acc.tile.iter_mut().zip(&mut acc.tail).enumerate() {
+            let at = if TN { i } else { i * self.a_stride };
+            // SAFETY: the caller's.
+            let scalar = simd.splat(unsafe { *self.a.add(at) });
+            for (sum, v) in row.iter_mut().zip(vectors) {
+                *sum = simd.mul_add(scalar, v, *sum);
+                if S::MIXED || BESIDE == PACK || BESIDE == TAIL {
+                    // Stores between the steps too tempt the compiler to mix them, and with a tail there is hardly a register
+                    // left: it would run out of them.
+                    *sum = simd.pin(*sum);
+                }
+            }
+            if BESIDE == TAIL {
+                *of_tail = half.pin(half.mul_add(simd.low(scalar), tail, *of_tail));
+            }
+        }
+        self.a = self.a.wrapping_add(if TN { self.a_stride } else { 1 });
+        self.b = self.b.wrapping_add(self.b_stride);
+    }
+}
