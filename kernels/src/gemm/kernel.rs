@@ -79,23 +79,29 @@ pub(crate) struct TileArgs {
     pub(crate) tail: Tail,
 }
 
-/// The columns behind a panel that half a vector holds: the first ones of the panel behind. Rows and steps are as far apart as the
-/// panel's.
+/// The columns behind a panel that half a vector holds: the first ones of the panel behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tail {
-    /// Elements from a step of `b` to what the tail has of it.
-    pub(crate) b: usize,
-    /// As those of [`TileArgs`].
+    /// Its vectors of `b`, one behind the other.
+    pub(crate) b: *const f32,
+    /// As that of [`TileArgs`], rows as far apart.
     pub(crate) start: *const f32,
+    /// Where the sums go, and the elements between rows.
     pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
     /// What the epilogue will touch of it.
     pub(crate) ahead: [*const f32; Self::STREAMS],
 }
 
 impl Tail {
     pub(crate) const STREAMS: usize = 2;
-    pub(crate) const NOTHING: Self =
-        Self { b: 0, start: std::ptr::null(), out: std::ptr::null_mut(), ahead: [std::ptr::null(); Self::STREAMS] };
+    pub(crate) const NOTHING: Self = Self {
+        b: std::ptr::null(),
+        start: std::ptr::null(),
+        out: std::ptr::null_mut(),
+        out_stride: 0,
+        ahead: [std::ptr::null(); Self::STREAMS],
+    };
 }
 
 /// A micro-kernel.
@@ -254,9 +260,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = Sums::<S, MR, NV>::zero(simd);
         if BESIDE == TAIL {
+            // Of the tile below: a line a row, all at once, and not where they would have to wait for room.
             for i in 0..MR {
                 for stream in args.tail.ahead {
-                    simd::prefetch(stream.wrapping_add((row + i) * P));
+                    simd::prefetch_l2(stream.wrapping_add((row + MR + i) * P));
                 }
             }
         }
@@ -264,7 +271,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             let stride = args.start_stride;
             let (start, tail) = (args.start.wrapping_add(row * stride), args.tail.start.wrapping_add(row * stride));
             // SAFETY: `TileFn`'s contract for `start`.
-            unsafe { acc.load::<BESIDE>(simd, start, tail, stride) };
+            unsafe { acc.load::<BESIDE>(simd, (start, stride), (tail, stride)) };
         }
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
         let packed = args.packed;
@@ -315,9 +322,9 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             left -= steps;
             run = run.wrapping_add(args.a_next);
         }
-        let (out, tail) = (Self::sums(args, number), args.tail.out.wrapping_add(row * args.out_stride));
+        let (out, tail) = (Self::sums(args, number), args.tail.out.wrapping_add(row * args.tail.out_stride));
         // SAFETY: `TileFn`'s contract for `out`.
-        unsafe { acc.store::<BESIDE>(simd, out, tail, args.out_stride) };
+        unsafe { acc.store::<BESIDE>(simd, (out, args.out_stride), (tail, args.tail.out_stride)) };
         if BESIDE == UPDATE {
             for vector in deferred..pending.vectors::<S>() {
                 // SAFETY: as above.

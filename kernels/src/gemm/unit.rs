@@ -27,6 +27,9 @@ pub(super) struct Unit<'a> {
     pub(super) waiting: Raw,
 }
 
+/// The lanes of half a vector, where there are kernels that take a tail.
+const HALF: usize = 8;
+
 impl Product<'_> {
     /// The strip of `b` that this thread will probably want next, where it is in one piece: another one, or the first one's next
     /// run of k.
@@ -103,8 +106,14 @@ impl Product<'_> {
             deferred: Deferred::NOTHING,
             update: Update::NOWHERE,
             other: std::ptr::null_mut(),
-            tail: Tail { b: self.b.panel_stride(), ..Tail::NOTHING },
+            tail: Tail::NOTHING,
         };
+        if tail > 0 {
+            debug_assert_eq!(tier.lanes, 2 * HALF);
+            // SAFETY: `b` is padded and readable over these steps; the slot was grown to hold them.
+            unsafe { pack::narrow::<HALF>(self.b.at(problem, k0, col + width), b_stride, packed, steps) };
+            args.tail.b = packed;
+        }
         let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
             // SAFETY: the caller's; `a` was just found to be in such panels.
@@ -125,8 +134,6 @@ impl Product<'_> {
             kernels,
             width,
             tail,
-            // A row of the tail begins a cache line.
-            stride: if tail > 0 { width + tier.lanes } else { width },
             panels,
             first: k0 == 0,
             last,
@@ -170,9 +177,8 @@ struct Tiles<'a> {
     kernels: &'static [TileKernel],
     /// Columns that these compute.
     width: usize,
-    /// Columns behind them, and the elements between rows of finished tiles.
+    /// Columns behind them.
     tail: usize,
-    stride: usize,
     /// Whether `a` and `b` are in panels of the tier's width.
     panels: bool,
     /// Whether chains over k begin here, and whether they end here.
@@ -245,7 +251,7 @@ impl Tiles<'_> {
             Some(_) if self.first && self.product.start.is_some() => 1,
             // Each is done with before the next but one.
             Some(_) => usize::MAX,
-            None => (BUFFER_LEN / self.stride - self.held) / rows,
+            None => (BUFFER_LEN / self.width - self.held) / rows,
         }
     }
 
@@ -278,10 +284,10 @@ impl Tiles<'_> {
     /// As [`Tiles::group`]; the buffer has room for them.
     #[inline(always)]
     unsafe fn compute(&mut self, args: &mut TileArgs, kernel: &TileKernel, row: usize, height: usize) {
-        let &mut Self { product, problem, col, cols, width, stride, first, last, .. } = self;
+        let &mut Self { product, problem, col, cols, width, first, last, .. } = self;
         let panel = product.tier.panel;
         let down = row - self.top;
-        let out = self.tile.wrapping_add(self.held * stride);
+        let out = self.tile.wrapping_add(self.held * width);
         let wait = self.waits.wrapping_add(down * panel);
         let next = self.next_b.take(args.tiles, args.k).or_else(|| self.next_a.take(args.tiles, args.k));
         args.next = next.unwrap_or(args.b);
@@ -300,14 +306,15 @@ impl Tiles<'_> {
         }
         (args.out, args.out_stride) = match self.place {
             Some((place, stride)) => (place.wrapping_add(down * stride), stride),
-            None if last => (out, stride),
+            None if last => (out, width),
             None => (wait, panel),
         };
         if self.tail > 0 {
             let wait = self.tail_waits.wrapping_add(down * panel);
+            let group = self.other.wrapping_add(down % product.group * HALF);
             let (from, ahead) = self.tail_ahead;
             args.tail.start = wait;
-            args.tail.out = if last { out.wrapping_add(width) } else { wait };
+            (args.tail.out, args.tail.out_stride) = if last { (group, HALF) } else { (wait, panel) };
             args.tail.ahead = ahead.map(|stream| stream.wrapping_add((row - from) * panel));
         }
         let call = match kernel.deferring() {
@@ -340,7 +347,7 @@ impl Tiles<'_> {
         height: usize,
         tile_rows: usize,
     ) {
-        let &mut Self { product, problem, col, cols, width, stride, .. } = self;
+        let &mut Self { product, problem, col, cols, width, .. } = self;
         if let Some(before) = args.deferred.take()
             && row == group.start
         {
@@ -355,7 +362,7 @@ impl Tiles<'_> {
         let z_padded = width >= product.tier.lanes;
         let done = |z: *mut f32, row: usize, rows: usize| {
             let z = z.cast_const();
-            Finished { z, z_stride: stride, z_padded, problem, row, col, rows, cols }
+            Finished { z, z_stride: width, z_padded, problem, row, col, rows, cols }
         };
         if let Some(update) = self.update {
             // The last tile stays where it is, and the next one goes to the other buffer.
@@ -368,19 +375,20 @@ impl Tiles<'_> {
             return;
         }
         let rows = self.held + height;
-        if row + height == group.end || (rows + tile_rows) * stride > BUFFER_LEN {
-            let done = done(self.tile, row - self.held, rows);
+        if row + height == group.end || (rows + tile_rows) * width > BUFFER_LEN {
             // SAFETY: the tiles lie inside the result and belong to this unit.
-            unsafe { product.epilogue.tile(&done) };
-            if self.tail > 0 {
-                let z = done.z.wrapping_add(width);
-                let tail = Finished { z, z_padded: false, col: col + width, cols: self.tail, ..done };
-                // SAFETY: as above.
-                unsafe { product.epilogue.tile(&tail) };
-            }
+            unsafe { product.epilogue.tile(&done(self.tile, row - self.held, rows)) };
             self.held = 0;
         } else {
             self.held = rows;
+        }
+        if self.tail > 0 && row + height == group.end {
+            // Of all tiles of the group: sums stored in between are parts of vectors, which are long in coming back.
+            let (z, col, cols) = (self.other.cast_const(), col + width, self.tail);
+            let (row, rows) = (group.start, group.len());
+            let tail = Finished { z, z_stride: HALF, z_padded: false, problem, row, col, rows, cols };
+            // SAFETY: as above.
+            unsafe { product.epilogue.tile(&tail) };
         }
     }
 }

@@ -21,17 +21,16 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
         Self { tile: [[simd.splat(0.0); NV]; MR], tail: [simd.half().splat(0.0); MR] }
     }
 
-    /// Takes up what stands in memory, rows `stride` apart.
+    /// Takes up what stands in memory, at addresses and with strides from row to row.
     ///
     /// # Safety
-    /// A tile is readable at `tile` and, for kernels with a tail, one at `tail`.
+    /// The rows of a tile are readable there and, for kernels with a tail, those of one.
     #[inline(always)]
     pub(super) unsafe fn load<const BESIDE: usize>(
         &mut self,
         simd: S,
-        tile: *const f32,
-        tail: *const f32,
-        stride: usize,
+        (tile, stride): (*const f32, usize),
+        (tail, tail_stride): (*const f32, usize),
     ) {
         for (i, row) in self.tile.iter_mut().enumerate() {
             for (j, v) in row.iter_mut().enumerate() {
@@ -42,7 +41,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
         if BESIDE == TAIL {
             for (i, v) in self.tail.iter_mut().enumerate() {
                 // SAFETY: the caller's.
-                *v = unsafe { simd.half().load(tail.add(i * stride)) };
+                *v = unsafe { simd.half().load(tail.add(i * tail_stride)) };
             }
         }
     }
@@ -50,9 +49,14 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
     /// Puts it down in the same way.
     ///
     /// # Safety
-    /// A tile is writable at `tile` and, for kernels with a tail, one at `tail`.
+    /// As [`Sums::load`], writable.
     #[inline(always)]
-    pub(super) unsafe fn store<const BESIDE: usize>(self, simd: S, tile: *mut f32, tail: *mut f32, stride: usize) {
+    pub(super) unsafe fn store<const BESIDE: usize>(
+        self,
+        simd: S,
+        (tile, stride): (*mut f32, usize),
+        (tail, tail_stride): (*mut f32, usize),
+    ) {
         for (i, row) in self.tile.into_iter().enumerate() {
             for (j, v) in row.into_iter().enumerate() {
                 // SAFETY: the caller's.
@@ -62,7 +66,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
         if BESIDE == TAIL {
             for (i, v) in self.tail.into_iter().enumerate() {
                 // SAFETY: the caller's.
-                unsafe { simd.half().store(tail.add(i * stride), v) };
+                unsafe { simd.half().store(tail.add(i * tail_stride), v) };
             }
         }
     }
@@ -90,7 +94,7 @@ pub(super) struct Walk {
     pub(super) a_stride: usize,
     pub(super) b: *const f32,
     pub(super) b_stride: usize,
-    pub(super) tail: usize,
+    pub(super) tail: *const f32,
     pub(super) packed: *mut f32,
     pub(super) next: *const f32,
     pub(super) streams: [*const f32; Ahead::STREAMS],
@@ -106,8 +110,6 @@ impl Walk {
     /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
     /// processor does not.
     const ROWS_AHEAD: usize = 16;
-    /// The same of a tail, one line of each row of a panel.
-    const TAIL_AHEAD: usize = 32;
 
     /// Round number `round` of the run of `a` that begins at `run`.
     ///
@@ -182,8 +184,8 @@ impl Walk {
         let mut tail = half.splat(0.0);
         if BESIDE == TAIL {
             // SAFETY: the caller's.
-            tail = unsafe { half.load(self.b.add(self.tail)) };
-            simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
+            tail = unsafe { half.load(self.tail) };
+            self.tail = self.tail.wrapping_add(S::Half::LANES);
         }
         for (i, (row, of_tail)) in acc.tile.iter_mut().zip(&mut acc.tail).enumerate() {
             let at = if TN { i } else { i * self.a_stride };
