@@ -82,8 +82,8 @@ pub(crate) struct TileArgs {
 /// The columns behind a panel that half a vector holds: the first ones of the panel behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tail {
-    /// Its vectors of `b`, one behind the other.
-    pub(crate) b: *const f32,
+    /// Elements from a step of `b` to what the tail has of it.
+    pub(crate) b: usize,
     /// As that of [`TileArgs`], rows as far apart.
     pub(crate) start: *const f32,
     /// Where the sums go, and the elements between rows.
@@ -96,7 +96,7 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) const STREAMS: usize = 2;
     pub(crate) const NOTHING: Self = Self {
-        b: std::ptr::null(),
+        b: 0,
         start: std::ptr::null(),
         out: std::ptr::null_mut(),
         out_stride: 0,

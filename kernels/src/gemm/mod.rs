@@ -158,8 +158,7 @@ impl Product<'_> {
         if scratch.slots.len() < plan.slots {
             scratch.slots.resize_with(plan.slots, AlignedVec::default);
         }
-        let packed = if plan.pack_b { plan.strip } else { plan.tail.min(1) * self.tier.lanes / 2 };
-        let slot_len = 2 * BUFFER_LEN + plan.kc.min(k) * packed;
+        let slot_len = 2 * BUFFER_LEN + if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 };
         scratch.slots.iter_mut().take(plan.slots).for_each(|slot| grow(slot, slot_len));
         let one = n.next_multiple_of(panel) * m;
         grow(&mut scratch.waiting, if plan.kc < k { batch * one } else { 0 });

@@ -28,20 +28,6 @@ pub(super) unsafe fn strip(src: *const f32, stride: usize, dst: *mut f32, width:
     }
 }
 
-/// Copies `N` elements each of `steps` rows that are `stride` apart, one behind the other.
-///
-/// # Safety
-/// As many are readable at `src`, and writable at `dst`.
-pub(super) unsafe fn narrow<const N: usize>(src: *const f32, stride: usize, dst: *mut f32, steps: usize) {
-    for p in 0..steps {
-        simd::prefetch(src.wrapping_add((p + AHEAD).wrapping_mul(stride)));
-        // SAFETY: the caller's.
-        unsafe {
-            dst.add(p * N).cast::<[f32; N]>().write_unaligned(src.add(p * stride).cast::<[f32; N]>().read_unaligned())
-        };
-    }
-}
-
 /// Copies a row-major `[rows, cols]` (of each problem) into panels of `panel` columns.
 ///
 /// # Safety

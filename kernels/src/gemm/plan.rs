@@ -155,6 +155,9 @@ mod tests {
                 let many = dims(1, 64 * tier.panel, 64 * tier.panel, 64);
                 assert_eq!(super::group(tier, form, many), tier.panel);
                 assert_eq!(super::strip(tier, form, many, slots(many)), tier.panel);
+                // Enough rows to share instead.
+                let tall = dims(1, 2 * BLOCKS_PER_THREAD * REDUCE_ROWS, tier.panel, 1 << 10);
+                assert_eq!(super::strip(tier, Form::Nn, tall, slots(tall)), tier.panel);
             }
         });
     }

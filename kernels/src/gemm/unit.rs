@@ -27,9 +27,6 @@ pub(super) struct Unit<'a> {
     pub(super) waiting: Raw,
 }
 
-/// The lanes of half a vector, where there are kernels that take a tail.
-const HALF: usize = 8;
-
 impl Product<'_> {
     /// The strip of `b` that this thread will probably want next, where it is in one piece: another one, or the first one's next
     /// run of k.
@@ -106,14 +103,8 @@ impl Product<'_> {
             deferred: Deferred::NOTHING,
             update: Update::NOWHERE,
             other: std::ptr::null_mut(),
-            tail: Tail::NOTHING,
+            tail: Tail { b: self.b.panel_stride(), ..Tail::NOTHING },
         };
-        if tail > 0 {
-            debug_assert_eq!(tier.lanes, 2 * HALF);
-            // SAFETY: `b` is padded and readable over these steps; the slot was grown to hold them.
-            unsafe { pack::narrow::<HALF>(self.b.at(problem, k0, col + width), b_stride, packed, steps) };
-            args.tail.b = packed;
-        }
         let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
             // SAFETY: the caller's; `a` was just found to be in such panels.
@@ -188,6 +179,7 @@ struct Tiles<'a> {
     packs: bool,
     /// Where unfinished sums of the first row wait.
     waits: *mut f32,
+    /// And those of its tail.
     tail_waits: *mut f32,
     /// What will be touched of the tail, from a row on.
     tail_ahead: (usize, [*const f32; Tail::STREAMS]),
@@ -199,6 +191,7 @@ struct Tiles<'a> {
     next_a: Coming,
     /// A buffer for finished tiles, and another one while those in it still wait for their update.
     tile: *mut f32,
+    /// Or one for a group's rows of a tail.
     other: *mut f32,
     /// Rows of finished tiles that wait in the buffer for those below them: an epilogue is long chains of operations, which
     /// start and end once for all of them.
@@ -311,10 +304,11 @@ impl Tiles<'_> {
         };
         if self.tail > 0 {
             let wait = self.tail_waits.wrapping_add(down * panel);
-            let group = self.other.wrapping_add(down % product.group * HALF);
+            let (half, in_group) = (product.tier.lanes / 2, down % product.group);
             let (from, ahead) = self.tail_ahead;
             args.tail.start = wait;
-            (args.tail.out, args.tail.out_stride) = if last { (group, HALF) } else { (wait, panel) };
+            (args.tail.out, args.tail.out_stride) =
+                if last { (self.other.wrapping_add(in_group * half), half) } else { (wait, panel) };
             args.tail.ahead = ahead.map(|stream| stream.wrapping_add((row - from) * panel));
         }
         let call = match kernel.deferring() {
@@ -386,7 +380,8 @@ impl Tiles<'_> {
             // Of all tiles of the group: sums stored in between are parts of vectors, which are long in coming back.
             let (z, col, cols) = (self.other.cast_const(), col + width, self.tail);
             let (row, rows) = (group.start, group.len());
-            let tail = Finished { z, z_stride: HALF, z_padded: false, problem, row, col, rows, cols };
+            let z_stride = product.tier.lanes / 2;
+            let tail = Finished { z, z_stride, z_padded: false, problem, row, col, rows, cols };
             // SAFETY: as above.
             unsafe { product.epilogue.tile(&tail) };
         }

@@ -94,7 +94,8 @@ pub(super) struct Walk {
     pub(super) a_stride: usize,
     pub(super) b: *const f32,
     pub(super) b_stride: usize,
-    pub(super) tail: *const f32,
+    /// Elements from a step of `b` to its tail.
+    pub(super) tail: usize,
     pub(super) packed: *mut f32,
     pub(super) next: *const f32,
     pub(super) streams: [*const f32; Ahead::STREAMS],
@@ -110,6 +111,8 @@ impl Walk {
     /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
     /// processor does not.
     const ROWS_AHEAD: usize = 16;
+    /// The same of a tail, one line of each row of a panel.
+    const TAIL_AHEAD: usize = 32;
 
     /// Round number `round` of the run of `a` that begins at `run`.
     ///
@@ -184,8 +187,8 @@ impl Walk {
         let mut tail = half.splat(0.0);
         if BESIDE == TAIL {
             // SAFETY: the caller's.
-            tail = unsafe { half.load(self.tail) };
-            self.tail = self.tail.wrapping_add(S::Half::LANES);
+            tail = unsafe { half.load(self.b.add(self.tail)) };
+            simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
         }
         for (i, (row, of_tail)) in acc.tile.iter_mut().zip(&mut acc.tail).enumerate() {
             let at = if TN { i } else { i * self.a_stride };

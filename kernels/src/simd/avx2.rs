@@ -27,20 +27,10 @@ impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
     type M = __m256;
-    type Half = Self;
+    no_half!();
 
     fn new() -> Option<Self> {
         Isa::Avx2.is_available().then_some(Self(()))
-    }
-
-    #[inline(always)]
-    fn half(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn low(self, a: Self::F) -> Self::F {
-        a
     }
 
     #[inline]

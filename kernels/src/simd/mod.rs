@@ -27,6 +27,23 @@ macro_rules! op {
     };
 }
 
+/// [`Simd::Half`] and what goes with it, where there is none.
+macro_rules! no_half {
+    () => {
+        type Half = Self;
+
+        #[inline(always)]
+        fn half(self) -> Self {
+            self
+        }
+
+        #[inline(always)]
+        fn low(self, a: Self::F) -> Self::F {
+            a
+        }
+    };
+}
+
 /// [`Simd::pin`] of vectors that live in registers of a class.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! pin {

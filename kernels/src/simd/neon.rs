@@ -17,20 +17,10 @@ impl Simd for Neon {
     type F = float32x4_t;
     type I = int32x4_t;
     type M = uint32x4_t;
-    type Half = Self;
+    no_half!();
 
     fn new() -> Option<Self> {
         Isa::Neon.is_available().then_some(Self(()))
-    }
-
-    #[inline(always)]
-    fn half(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn low(self, a: Self::F) -> Self::F {
-        a
     }
 
     #[inline]

@@ -21,20 +21,10 @@ impl Simd for Portable {
     type F = f32x4;
     type I = i32x4;
     type M = f32x4;
-    type Half = Self;
+    no_half!();
 
     fn new() -> Option<Self> {
         Some(Self(()))
-    }
-
-    #[inline(always)]
-    fn half(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn low(self, a: Self::F) -> Self::F {
-        a
     }
 
     #[inline]

@@ -39,20 +39,10 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
     type F = [S::F; N];
     type I = [S::I; N];
     type M = [S::M; N];
-    type Half = Self;
+    no_half!();
 
     fn new() -> Option<Self> {
         S::new().map(Self)
-    }
-
-    #[inline(always)]
-    fn half(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn low(self, a: Self::F) -> Self::F {
-        a
     }
 
     #[inline(always)]
