@@ -85,7 +85,8 @@ fn kill_runs(seed: u64, enough: impl Fn(&Count) -> bool) -> Count {
 
 #[test]
 fn a_run_killed_at_random_moments_ends_as_one_never_stopped() {
-    let count = kill_runs(1, |count| count.kills >= 36);
+    // On a machine with other work, few kills hit a save: then there are more of them.
+    let count = kill_runs(1, |count| count.kills >= 36 && (count.in_a_save >= 5 || count.kills >= 360));
     eprintln!("{count:?}");
     assert!(count.in_a_save >= 5, "{count:?}");
 }
