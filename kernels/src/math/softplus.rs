@@ -1,12 +1,8 @@
 //! The smooth rectifier, and the binary cross-entropy's logarithm.
 
 use super::exp::exp_neg_abs;
-use super::polynomial;
+use super::{LN_2, LN_2_REST, polynomial};
 use crate::simd::Simd;
-
-/// ln 2 rounded, and what is left of it.
-const LN_2: f32 = std::f32::consts::LN_2;
-const LN_2_REST: f32 = -1.904_654_3e-9;
 
 /// `ln(1 + eˣ)`: 0 below −103.97, ∞ at ∞, ln 2 at ±0.
 ///

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Simd, Task};
+use super::{Simd, Table, Task};
 use crate::isa::Isa;
 
 /// Proof that the processor has AVX2 and FMA.
@@ -90,6 +90,7 @@ impl Simd for Avx2 {
         fn bits(a: __m256) -> __m256i { _mm256_castps_si256(a) }
         fn from_bits(a: __m256i) -> __m256 { _mm256_castsi256_ps(a) }
         fn splat_i(x: i32) -> __m256i { _mm256_set1_epi32(x) }
+        fn add_i(a: __m256i, b: __m256i) -> __m256i { _mm256_add_epi32(a, b) }
         fn sub_i(a: __m256i, b: __m256i) -> __m256i { _mm256_sub_epi32(a, b) }
         fn and_i(a: __m256i, b: __m256i) -> __m256i { _mm256_and_si256(a, b) }
         fn to_float(a: __m256i) -> __m256 { _mm256_cvtepi32_ps(a) }
@@ -105,6 +106,12 @@ impl Simd for Avx2 {
     fn shr_i<const N: i32>(self, a: __m256i) -> __m256i {
         // SAFETY: the token proves the instructions; no memory is touched.
         unsafe { _mm256_srai_epi32::<N>(a) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &'static Table, at: __m256i) -> __m256 {
+        // SAFETY: the token proves the instructions; a table has more than 8 elements.
+        unsafe { _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.0.as_ptr()), at) }
     }
 
     pin!(__m256, "avx2", ymm_reg "{0}");

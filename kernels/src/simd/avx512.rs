@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Avx2, Simd, Task};
+use super::{Avx2, Simd, Table, Task};
 use crate::isa::Isa;
 
 /// Proof that the processor has AVX-512 F, DQ, BW, VL and FMA.
@@ -97,12 +97,12 @@ impl Simd for Avx512 {
         fn bits(a: __m512) -> __m512i { _mm512_castps_si512(a) }
         fn from_bits(a: __m512i) -> __m512 { _mm512_castsi512_ps(a) }
         fn splat_i(x: i32) -> __m512i { _mm512_set1_epi32(x) }
+        fn add_i(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn sub_i(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
         fn and_i(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn to_float(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }
         fn scale(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
         fn power_of_two(n: __m512) -> __m512 { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
-        fn scale_by(a: __m512, n: __m512, _power: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
     }
 
     #[inline(always)]
@@ -115,6 +115,12 @@ impl Simd for Avx512 {
     fn shr_i<const N: i32>(self, a: __m512i) -> __m512i {
         // SAFETY: the token proves the instructions; no memory is touched.
         unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(N)) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &'static Table, at: __m512i) -> __m512 {
+        // SAFETY: the token proves the instructions; a table has 16 elements.
+        unsafe { _mm512_permutexvar_ps(at, _mm512_loadu_ps(table.0.as_ptr())) }
     }
 
     pin!(__m512, "avx512f", zmm_reg "{0}");

@@ -132,6 +132,21 @@ pub(crate) trait Task {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// Eight numbers to choose from: twice, so that they fill the longest vector.
+#[repr(align(64))]
+pub(crate) struct Table([f32; 16]);
+
+impl Table {
+    pub(crate) const fn new(t: [f32; 8]) -> Self {
+        let [a, b, c, d, e, f, g, h] = t;
+        Self([a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h])
+    }
+
+    pub(crate) const fn first(&self) -> f32 {
+        self.0[0]
+    }
+}
+
 /// Vectors of f32 of one instruction set.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Its name.
@@ -201,11 +216,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `c − a·b`, rounded once.
     fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// `1 − a·b` of a product near 1, rounded once on every instruction set: what a division has left.
-    #[inline(always)]
-    fn residual(self, a: Self::F, b: Self::F) -> Self::F {
-        self.neg_mul_add(a, b, self.splat(1.0))
-    }
     /// `a` where `a < b`, else `b`.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` where `a > b`, else `b`.
@@ -228,6 +238,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn from_bits(self, a: Self::I) -> Self::F;
     fn splat_i(self, x: i32) -> Self::I;
     /// Wrapping.
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wrapping.
     fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
     fn and_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// Bits shifted left by N, zeros in.
@@ -236,6 +248,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shr_i<const N: i32>(self, a: Self::I) -> Self::I;
     /// The nearest f32.
     fn to_float(self, a: Self::I) -> Self::F;
+    /// What the lowest three bits of each lane are the number of.
+    fn lookup(self, table: &'static Table, at: Self::I) -> Self::F;
     /// `a·2ⁿ`, rounded once, subnormal and infinite results included. `n` holds whole numbers, |n| ≤ 252.
     ///
     /// By default `(a·2ᵖ)·2^q` with `q` = `n` clamped to the exponents of normal numbers and `p = n − q`. Where `p` is not
@@ -253,13 +267,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn power_of_two(self, n: Self::F) -> Self::F {
         normal_power(self, self.max(n, self.splat(-126.0)))
-    }
-
-    /// [`Simd::scale`] for n ≤ 127, where [`Simd::power_of_two`] of `n` is there already.
-    #[inline(always)]
-    fn scale_by(self, a: Self::F, n: Self::F, power: Self::F) -> Self::F {
-        let p = self.sub(n, self.max(n, self.splat(-126.0)));
-        self.mul(self.mul(a, normal_power(self, p)), power)
     }
 
     /// `v`, of which the compiler knows no more than that it is in a register: what it is made from comes before, and what is made

@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{Simd, Task};
+use super::{Simd, Table, Task};
 use crate::isa::Isa;
 
 /// Proof that the processor has NEON.
@@ -91,6 +91,7 @@ impl Simd for Neon {
         fn bits(a: float32x4_t) -> int32x4_t { vreinterpretq_s32_f32(a) }
         fn from_bits(a: int32x4_t) -> float32x4_t { vreinterpretq_f32_s32(a) }
         fn splat_i(x: i32) -> int32x4_t { vdupq_n_s32(x) }
+        fn add_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vaddq_s32(a, b) }
         fn sub_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vsubq_s32(a, b) }
         fn and_i(a: int32x4_t, b: int32x4_t) -> int32x4_t { vandq_s32(a, b) }
         fn to_float(a: int32x4_t) -> float32x4_t { vcvtq_f32_s32(a) }
@@ -106,6 +107,19 @@ impl Simd for Neon {
     fn shr_i<const N: i32>(self, a: int32x4_t) -> int32x4_t {
         // SAFETY: the token proves the instructions; no memory is touched.
         unsafe { vshrq_n_s32::<N>(a) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &'static Table, at: int32x4_t) -> float32x4_t {
+        let at = self.and_i(at, self.splat_i(7));
+        // SAFETY: the token proves the instructions; a table has more than 32 bytes.
+        unsafe {
+            let bytes: *const u8 = table.0.as_ptr().cast();
+            // The numbers of an element's four bytes.
+            let at = vmlaq_s32(vdupq_n_s32(0x0302_0100), at, vdupq_n_s32(0x0404_0404));
+            let halves = uint8x16x2_t(vld1q_u8(bytes), vld1q_u8(bytes.add(16)));
+            vreinterpretq_f32_u8(vqtbl2q_u8(halves, vreinterpretq_u8_s32(at)))
+        }
     }
 
     pin!(float32x4_t, "neon", vreg "{0:v}");

@@ -7,7 +7,7 @@
 use wide::bytemuck::cast;
 use wide::{f32x4, i32x4};
 
-use super::{Simd, Task};
+use super::{Simd, Table, Task};
 use crate::isa::Isa;
 
 /// The portable tier needs no proof.
@@ -102,16 +102,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn residual(self, a: f32x4, b: f32x4) -> f32x4 {
-        if Self::FUSED {
-            return self.neg_mul_add(a, b, self.splat(1.0));
-        }
-        // A product of two f32 has at most 48 bits, which f64 holds; near 1 the difference is exact, too.
-        let (a, b) = (a.to_array(), b.to_array());
-        f32x4::new(std::array::from_fn(|i| (1.0 - f64::from(a[i]) * f64::from(b[i])) as f32))
-    }
-
-    #[inline(always)]
     fn min(self, a: f32x4, b: f32x4) -> f32x4 {
         a.simd_lt(b).select(a, b)
     }
@@ -172,6 +162,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn add_i(self, a: i32x4, b: i32x4) -> i32x4 {
+        a + b
+    }
+
+    #[inline(always)]
     fn sub_i(self, a: i32x4, b: i32x4) -> i32x4 {
         a - b
     }
@@ -194,6 +189,11 @@ impl Simd for Portable {
     #[inline(always)]
     fn to_float(self, a: i32x4) -> f32x4 {
         a.round_float()
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &'static Table, at: i32x4) -> f32x4 {
+        f32x4::new(at.to_array().map(|at| table.0[(at & 7) as usize]))
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Several vectors side by side, as one vector: what one waits for, the others' work fills.
 
-use super::{Simd, Task};
+use super::{Simd, Table, Task};
 use crate::isa::Isa;
 
 /// `N` neighbouring vectors of `S`. The same operations on every lane, so the same bits.
@@ -111,7 +111,6 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
         fn sqrt(a: F) -> F
         fn mul_add(a: F, b: F, c: F) -> F
         fn neg_mul_add(a: F, b: F, c: F) -> F
-        fn residual(a: F, b: F) -> F
         fn min(a: F, b: F) -> F
         fn max(a: F, b: F) -> F
         fn abs(a: F) -> F
@@ -123,12 +122,12 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
         fn select(mask: M, yes: F, no: F) -> F
         fn bits(a: F) -> I
         fn from_bits(a: I) -> F
+        fn add_i(a: I, b: I) -> I
         fn sub_i(a: I, b: I) -> I
         fn and_i(a: I, b: I) -> I
         fn to_float(a: I) -> F
         fn scale(a: F, n: F) -> F
         fn power_of_two(n: F) -> F
-        fn scale_by(a: F, n: F, power: F) -> F
     }
 
     #[inline(always)]
@@ -139,6 +138,11 @@ impl<S: Simd, const N: usize> Simd for Side<S, N> {
     #[inline(always)]
     fn shr_i<const B: i32>(self, a: Self::I) -> Self::I {
         all!(i => self.0.shr_i::<B>(a[i]))
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &'static Table, at: Self::I) -> Self::F {
+        all!(i => self.0.lookup(table, at[i]))
     }
 
     #[inline(always)]
