@@ -5,7 +5,7 @@ use crate::simd::Simd;
 
 /// `q` of `eʳ = 1 + r + r²·q(r)`, highest degree first; relative error on |r| ≤ ½·ln 2 before rounding 2⁻²⁷·⁹, and a third
 /// of that below −0.27, where `1 + r + …` loses most by rounding (the fit's weight is `r²/eʳ`, there three times as much).
-pub(super) const Q: [f32; 5] = [0.001_365_034_5, 0.008_368_925, 0.041_670_97, 0.166_665_18, 0.499_999_85];
+const Q: [f32; 5] = [0.001_365_034_5, 0.008_368_925, 0.041_670_97, 0.166_665_18, 0.499_999_85];
 
 /// `eˣ`: 0 below −103.97, subnormal below −87.33, ∞ above 88.72.
 ///
@@ -38,7 +38,7 @@ pub(super) fn parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
 ///
 /// `x·log₂e` is rounded to a whole number by adding 1.5·2²³, where f32 has no fractions.
 #[inline(always)]
-pub(super) fn reduce<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+fn reduce<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let magic = s.splat(12_582_912.0);
     let n = s.sub(s.mul_add(x, s.splat(std::f32::consts::LOG2_E), magic), magic);
     let r = s.neg_mul_add(n, s.splat(LN2_HI), x);

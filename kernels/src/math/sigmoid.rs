@@ -5,7 +5,7 @@ use crate::simd::{Simd, Table};
 
 /// `c·2⁻ʲᐟ⁸` for `j` from 0 to 7, times 2⁶⁴.
 ///
-/// Which `c` is free: it is chosen so that all eight lie within 2⁻²⁷ of a number that f32 has, and that the divisor, whose
+/// Which `c` is free: it is chosen so that all eight lie within 2⁻²⁶·⁸ of a number that f32 has, and that the divisor, whose
 /// rounding is most of the error, is not just above a power of two where the quotient is just below one.
 const POWERS: Table = Table::new([
     2.844_384_2e19,
