@@ -62,7 +62,7 @@ impl Product<'_> {
                 args.tiles = (cols - at) / kernel.rows;
                 // SAFETY: the tier exists, so the processor has the instructions. The strip is readable at these columns and
                 // steps, the panel of `a` over whole vectors, the buffer over the tiles.
-                unsafe { kernel.function(Form::Tn, panels)(args) };
+                unsafe { kernel.function(Form::Tn, panels, false)(args) };
                 at += kernel.rows * args.tiles;
             }
             let (to, stride) = if last { (tile, cols) } else { wait };

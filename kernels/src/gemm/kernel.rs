@@ -31,7 +31,7 @@
 
 use super::ahead::Ahead;
 use super::deferred::{Deferred, Pending, Update};
-use super::walk::{NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, short_runs};
+use super::walk::{FAR, FAR_TAIL, NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, has_tail, short_runs};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -119,12 +119,14 @@ pub(crate) type TileFn = unsafe fn(&TileArgs);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TileKernel {
     pub(crate) rows: usize,
-    nn: [TileFn; 2],
+    /// With any strides; with those of the tier's panel, and `a` near or far.
+    nn: [TileFn; 3],
     tn: [TileFn; 2],
     /// For each form.
     packing: [TileFn; 2],
     deferring: Option<TileFn>,
-    with_tail: Option<TileFn>,
+    /// With `a` near, and far.
+    with_tail: Option<[TileFn; 2]>,
 }
 
 impl TileKernel {
@@ -133,19 +135,27 @@ impl TileKernel {
         const { assert!(MR * NV * S::LANES <= super::TILE_LEN, "a tile has to fit into its buffer") };
         Self {
             rows: MR,
-            nn: [tile::<S, MR, NV, false, 0, NOTHING>, tile::<S, MR, NV, false, P, NOTHING>],
+            nn: [
+                tile::<S, MR, NV, false, 0, NOTHING>,
+                tile::<S, MR, NV, false, P, NOTHING>,
+                tile::<S, MR, NV, false, P, FAR>,
+            ],
             tn: [tile::<S, MR, NV, true, 0, NOTHING>, tile::<S, MR, NV, true, P, NOTHING>],
             packing: [tile::<S, MR, NV, false, 0, PACK>, tile::<S, MR, NV, true, 0, PACK>],
             deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, UPDATE>) } else { None },
-            with_tail: if takes_tail::<S>(MR, NV, P) { Some(tile::<S, MR, NV, false, P, TAIL>) } else { None },
+            with_tail: if takes_tail::<S>(MR, NV, P) {
+                Some([tile::<S, MR, NV, false, P, TAIL>, tile::<S, MR, NV, false, P, FAR_TAIL>])
+            } else {
+                None
+            },
         }
     }
 
-    /// The function for a form, and for strides that both are the tier's panel.
+    /// The function for a form, and for strides that both are the tier's panel; `far` as [`Plan::far`](super::plan::Plan::far).
     #[inline]
-    pub(crate) fn function(&self, form: Form, panels: bool) -> TileFn {
+    pub(crate) fn function(&self, form: Form, panels: bool, far: bool) -> TileFn {
         match form {
-            Form::Nn => self.nn[usize::from(panels)],
+            Form::Nn => self.nn[if panels { 1 + usize::from(far) } else { 0 }],
             Form::Tn => self.tn[usize::from(panels)],
         }
     }
@@ -162,8 +172,8 @@ impl TileKernel {
     /// The function for the NN form and strides of the tier's panel that computes half a vector's columns behind a panel as well,
     /// where there is one.
     #[inline]
-    pub(crate) fn with_tail(&self) -> Option<TileFn> {
-        self.with_tail
+    pub(crate) fn with_tail(&self, far: bool) -> Option<TileFn> {
+        self.with_tail.map(|functions| functions[usize::from(far)])
     }
 
     /// The function for the TN form and strides of the tier's panel that also does what is deferred, where there is one.
@@ -200,7 +210,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     fn run<S: Simd>(self, simd: S) {
         const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
         const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
-        const { assert!(BESIDE != TAIL || !TN && takes_tail::<S>(MR, NV, P), "no half, or no registers for it") };
+        const { assert!(!has_tail(BESIDE) || !TN && takes_tail::<S>(MR, NV, P), "no half, or no registers for it") };
         debug_assert!(self.0.tiles == 1 || BESIDE != PACK);
         let mut next = self.0.next;
         for number in 0..if BESIDE == PACK { 1 } else { self.0.tiles } {
@@ -259,11 +269,11 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = Sums::<S, MR, NV>::zero(simd);
-        if BESIDE == TAIL {
+        if has_tail(BESIDE) {
             // Of the tile below: a line a row, all at once, and not where they would have to wait for room.
             for i in 0..MR {
                 for stream in args.tail.ahead {
-                    simd::prefetch_l2(stream.wrapping_add((row + MR + i) * P));
+                    simd::prefetch(stream.wrapping_add((row + MR + i) * P));
                 }
             }
         }
@@ -313,7 +323,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, run, round) };
             }
             if !TN && P > Ahead::LINE {
-                Ahead::next_rows_after::<MR, P>(run, steps);
+                Ahead::next_rows_after::<MR, P, BESIDE>(run, steps);
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.

@@ -26,6 +26,9 @@ pub(super) struct Plan {
     /// Whether `b` is copied into panels, run by run.
     pub(super) pack_b: bool,
     pub(super) slots: usize,
+    /// Whether the next rows of `a` are likely to be in no cache of this core: a thread's share of a problem's does not fit, and few
+    /// panels of `b` bring them back.
+    pub(super) far: bool,
 }
 
 /// Multiply-adds below which a product stays on the thread it is on: about ten microseconds of work.
@@ -40,6 +43,8 @@ const PANELS_PER_THREAD: usize = 2;
 const BLOCKS_PER_THREAD: usize = 16;
 /// For each column of a panel of `b`, the rows of `a` from which on these stay near, however large `b` is.
 const ROWS_PER_COLUMN: usize = 4;
+/// Panels of `b` that have to read the same rows of `a` for these to count as near.
+const PANELS_TO_STAY: usize = 4;
 /// Groups of rows a thread should find in a TN product before they are cut.
 const GROUPS_PER_THREAD: usize = 4;
 /// Units a thread should find, so that the last ones fill the gaps.
@@ -122,7 +127,8 @@ impl Plan {
         let groups = m.div_ceil(quantum).max(1);
         let chunks = wanted.min(affordable).max(m.div_ceil(resident_rows)).clamp(1, groups);
         let rows = groups.div_ceil(chunks) * quantum;
-        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, tail, kc, pack_b, slots }
+        let far = m.saturating_mul(k) / slots > l2 / 2 && strips < PANELS_TO_STAY;
+        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, tail, kc, pack_b, slots, far }
     }
 }
 

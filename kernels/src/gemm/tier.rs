@@ -114,7 +114,7 @@ impl Tier {
     /// The kernels for a panel and a tail behind it, tallest first, where there are any.
     pub(crate) fn with_tail(&self) -> &'static [TileKernel] {
         let panel = self.tiles[self.tiles.len() - 1];
-        &panel[panel.iter().take_while(|kernel| kernel.with_tail().is_none()).count()..]
+        &panel[panel.iter().take_while(|kernel| kernel.with_tail(false).is_none()).count()..]
     }
 
     /// The kernels for a strip of `width` columns, tallest first, and the width in elements they compute.

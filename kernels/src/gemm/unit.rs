@@ -126,6 +126,7 @@ impl Product<'_> {
             width,
             tail,
             panels,
+            far: plan.far,
             first: k0 == 0,
             last,
             packs,
@@ -172,6 +173,8 @@ struct Tiles<'a> {
     tail: usize,
     /// Whether `a` and `b` are in panels of the tier's width.
     panels: bool,
+    /// As [`Plan::far`].
+    far: bool,
     /// Whether chains over k begin here, and whether they end here.
     first: bool,
     last: bool,
@@ -313,9 +316,9 @@ impl Tiles<'_> {
         }
         let call = match kernel.deferring() {
             _ if self.packs => kernel.packing(product.form),
-            _ if self.tail > 0 => kernel.with_tail().expect("kernels for a tail take one"),
+            _ if self.tail > 0 => kernel.with_tail(self.far).expect("kernels for a tail take one"),
             Some(deferring) if self.update.is_some() => deferring,
-            _ => kernel.function(product.form, self.panels),
+            _ => kernel.function(product.form, self.panels, self.far),
         };
         // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and steps; `b` over
         // whole vectors: packed, or panel-major with padding, or row-major with full vectors only; `start` is a tile in

@@ -29,10 +29,20 @@ pub(crate) enum Kind {
     Deferring,
     /// Fixed strides, and half a vector's columns behind the tile's.
     Tail,
+    /// Fixed strides, and what is asked for ahead comes from far.
+    Far,
+    /// As both.
+    FarTail,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Fixed, Self::Any, Self::Packing, Self::Deferring, Self::Tail];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Fixed, Self::Any, Self::Packing, Self::Deferring, Self::Tail, Self::Far, Self::FarTail];
+
+    /// Whether half a vector's columns go with the tile's.
+    pub(crate) fn has_tail(self) -> bool {
+        matches!(self, Self::Tail | Self::FarTail)
+    }
 
     /// Of the constants of `Tile`: the fixed stride or 0, and what is done beside the product.
     fn of(panel: usize, beside: usize) -> Option<Self> {
@@ -42,6 +52,8 @@ impl Kind {
             (1.., 0) => Some(Self::Fixed),
             (1.., 1) => Some(Self::Deferring),
             (1.., 3) => Some(Self::Tail),
+            (1.., 4) => Some(Self::Far),
+            (1.., 5) => Some(Self::FarTail),
             _ => None,
         }
     }
@@ -53,6 +65,8 @@ impl Kind {
             Self::Packing => "packing",
             Self::Deferring => "deferring",
             Self::Tail => "tail",
+            Self::Far => "far",
+            Self::FarTail => "far, tail",
         }
     }
 }

@@ -87,6 +87,14 @@ fn operations_large_enough_for_several_threads() {
     sweep(cross(&Op::one_of_each(), &[[300, 200, 70], [97, 400, 130], [33, 1500, 40], [1500, 33, 40]]), 3);
 }
 
+/// More than half of a second-level cache of 2 MiB for each of two threads, and few panels: rows are asked for in another way.
+#[test]
+fn products_whose_rows_come_from_far() {
+    let encode = Op::Encode { activation: Activation::Sigmoid, sums: true };
+    // Among the layouts of each is the one of all panels.
+    sweep(cross(&[encode], &[[850, 67, 640], [850, 60, 641]]), 3);
+}
+
 #[test]
 fn batches_are_independent_problems() {
     let mut cases = Vec::new();
