@@ -33,6 +33,8 @@ pub(super) struct Plan {
 
 /// Multiply-adds below which a product stays on the thread it is on: about ten microseconds of work.
 const SPLIT_WORK: usize = 1 << 20;
+/// The same inside a step, whose threads are there already.
+const SPLIT_WORK_TOGETHER: usize = 1 << 18;
 /// Multiply-adds of the smallest unit.
 const UNIT_WORK: usize = 1 << 18;
 /// Columns of the widest panel of any tier.
@@ -52,7 +54,7 @@ const UNITS_PER_THREAD: usize = 16;
 
 /// Threads for a product.
 fn slots(Dims { batch, m, n, k }: Dims) -> usize {
-    pool::threads_for([batch, m, n, k], SPLIT_WORK)
+    pool::threads_for([batch, m, n, k], if pool::is_together() { SPLIT_WORK_TOGETHER } else { SPLIT_WORK })
 }
 
 /// Columns of a unit. Threads share few panels evenly where they may share one, in tiles half as wide and twice as high; not where
@@ -143,6 +145,15 @@ mod tests {
 
     fn tiers() -> Vec<&'static Tier> {
         Isa::available().into_iter().filter_map(Tier::of).collect()
+    }
+
+    #[test]
+    fn threads_that_are_together_share_smaller_products() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let threads = || [63, 64, 256].map(|m| slots(dims(1, m, 64, 64)));
+        assert_eq!(pool.install(threads), [1, 1, 2]);
+        assert_eq!(pool.install(|| pool::together(threads)), [1, 2, 2]);
+        assert_eq!(pool.install(threads), [1, 1, 2]);
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(crate) fn together<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     team::lead(threads(), body)
 }
 
+/// Whether this thread is in [`together`]: its helpers need not be woken.
+pub(crate) fn is_together() -> bool {
+    team::is_led()
+}
+
 /// Calls `unit(slot, index)` once for every index below `units`, on up to `slots` threads. Calls with one slot never
 /// run at the same time. A thread begins with its own share of the indices, neighbours, and goes on with the others'.
 /// Allocates nothing.

@@ -51,21 +51,30 @@ pub(super) struct Shares {
     grid: Grid,
     by_cols: bool,
     used: usize,
-    shares: [Share; Self::MOST],
+    /// As far from one another as there is room: a thread counts before each unit, and would wait for a cache line in which
+    /// another one counts as often.
+    shares: Room,
 }
 
 /// How many units of a block of the grid, row after row, have been taken.
 struct Share(AtomicUsize);
 
+/// Cache lines in which nothing else is.
+#[repr(align(64))]
+struct Room([Share; Shares::ROOM]);
+
 impl Shares {
     /// More threads than this share shares.
     const MOST: usize = 32;
+    /// Up to 16 are in cache lines of their own.
+    const ROOM: usize = 16 * Self::LINE;
+    const LINE: usize = 64 / size_of::<Share>();
 
     pub(super) fn new(slots: usize, grid: Grid) -> Self {
         let used = slots.clamp(1, Self::MOST);
         let by_rows = grid.rows >= 4 * used && grid.cols < 2 * used;
         let by_cols = !by_rows && grid.cols >= used;
-        Self { grid, by_cols, used, shares: [const { Share(AtomicUsize::new(0)) }; Self::MOST] }
+        Self { grid, by_cols, used, shares: Room([const { Share(AtomicUsize::new(0)) }; Self::ROOM]) }
     }
 
     /// Where share `i` begins: its first column or its first row.
@@ -88,7 +97,7 @@ impl Shares {
                 true => (0, from, self.grid.rows, self.cut(share + 1) - from),
                 false => (from, 0, self.cut(share + 1) - from, self.grid.cols),
             };
-            let index = self.shares[share].next(rows * cols)?;
+            let index = self.shares.0[Self::ROOM / self.used * share].next(rows * cols)?;
             let (row, col) = (first_row + index / cols, first_col + index % cols);
             Some(Turn { slot, row, col, first_row, first_col, rows, cols })
         })

@@ -86,6 +86,11 @@ pub(super) fn lead<R: Send>(slots: usize, body: impl FnOnce() -> R + Send) -> R 
     rayon::join(led, || super::fork(1..slots, &|_| team.help())).0
 }
 
+/// Whether this thread leads a team.
+pub(super) fn is_led() -> bool {
+    !LED.get().is_null()
+}
+
 /// Runs `work` here and on each thread of the team that finds the time for it. False where this thread leads no team.
 pub(super) fn run(work: &Work<'_>) -> bool {
     let team = LED.get();
