@@ -136,6 +136,22 @@ mod tests {
         });
     }
 
+    /// Pauses of all lengths up to the one after which a helper sleeps, and beyond.
+    #[test]
+    fn who_falls_asleep_while_called_wakes_up() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let mut done = std::sync::atomic::AtomicUsize::new(0);
+        for pause in 0..500 {
+            pool.install(|| {
+                together(|| {
+                    for_each(2, 2, &|_, _| _ = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                    (0..pause * 80).for_each(|_| std::hint::spin_loop());
+                });
+            });
+        }
+        assert_eq!(*done.get_mut(), 1000);
+    }
+
     #[test]
     fn a_call_that_a_waiting_thread_takes_up_stays_on_it() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();

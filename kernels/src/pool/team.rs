@@ -115,8 +115,7 @@ impl<'a> Leading<'a> {
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
         LED.set(ptr::null());
-        self.0.state.store(OVER, Ordering::SeqCst);
-        self.0.wake();
+        self.0.call(OVER);
     }
 }
 
@@ -141,13 +140,17 @@ impl Team {
         // SAFETY: no round is open and nobody is inside: the last one's end has waited for that.
         unsafe { *self.work.get() = endless };
         let before = self.state.load(Ordering::Relaxed);
-        self.state.store(((before & !(ROUND - 1)) + ROUND) | OPEN, Ordering::SeqCst);
+        let open = ((before & !(ROUND - 1)) + ROUND) | OPEN;
         let _end = Round(self);
-        self.wake();
+        self.call(open);
         work(super::slot());
     }
 
-    fn wake(&self) {
+    /// Enters a new state, and wakes those who sleep until there is one. Either this thread finds that somebody sleeps, or that
+    /// one finds the new state. A store would do as well as the swap, where loads behind it stay behind; QEMU 7.2 on x86 lets
+    /// 64-bit Arm's overtake it, and sleepers were not woken.
+    fn call(&self, state: u64) {
+        self.state.swap(state, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
             drop(self.door.lock().unwrap_or_else(PoisonError::into_inner));
             self.bell.notify_all();
