@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::walk::{UNROLL, is_far};
+use super::walk::UNROLL;
 use crate::simd;
 
 /// Memory to be asked for, piece by piece.
@@ -166,39 +166,32 @@ impl Ahead {
     /// The rows of the next tile follow this one's in each panel of `a`. While this tile uses a cache line of each of its
     /// rows, that line of the next tile's: in each round some rows, so that after a line's last round it was all.
     #[inline(always)]
-    pub(super) fn next_rows_in_round<const MR: usize, const P: usize, const BESIDE: usize>(
-        run: *const f32,
-        round: usize,
-    ) {
+    pub(super) fn next_rows_in_round<const MR: usize, const P: usize, const FAR: bool>(run: *const f32, round: usize) {
         let share = const { MR.div_ceil(Self::ROUNDS) };
         let first = round % Self::ROUNDS * share;
-        Self::next_rows::<MR, P, BESIDE>(run, round / Self::ROUNDS, first..first + share);
+        Self::next_rows::<MR, P, FAR>(run, round / Self::ROUNDS, first..first + share);
     }
 
     /// The rows that are left where the last line of a panel is not used for all its rounds.
     #[inline(always)]
-    pub(super) fn next_rows_after<const MR: usize, const P: usize, const BESIDE: usize>(run: *const f32, steps: usize) {
+    pub(super) fn next_rows_after<const MR: usize, const P: usize, const FAR: bool>(run: *const f32, steps: usize) {
         if !steps.is_multiple_of(Self::LINE) {
             let share = const { MR.div_ceil(Self::ROUNDS) };
             let first = steps % Self::LINE / UNROLL * share;
-            Self::next_rows::<MR, P, BESIDE>(run, steps / Self::LINE, first..MR);
+            Self::next_rows::<MR, P, FAR>(run, steps / Self::LINE, first..MR);
         }
     }
 
     /// Rows that come from far are asked for in the first-level cache: in the second-level one alone, Zen 4 has lines that are no
     /// neighbours as late as if nobody had asked. What is near would only take the place of what is needed sooner.
     #[inline(always)]
-    fn next_rows<const MR: usize, const P: usize, const BESIDE: usize>(
-        run: *const f32,
-        line: usize,
-        rows: Range<usize>,
-    ) {
+    fn next_rows<const MR: usize, const P: usize, const FAR: bool>(run: *const f32, line: usize, rows: Range<usize>) {
         // A panel of one line has no second one.
         let line = if P > Self::LINE { line * Self::LINE } else { 0 };
         let line = run.wrapping_add(MR * P + line);
         for i in rows {
             let row = line.wrapping_add(i * P);
-            if is_far(BESIDE) { simd::prefetch(row) } else { simd::prefetch_l2(row) }
+            if FAR { simd::prefetch(row) } else { simd::prefetch_l2(row) }
         }
     }
 }

@@ -31,7 +31,7 @@
 
 use super::ahead::Ahead;
 use super::deferred::{Deferred, Pending, Update};
-use super::walk::{FAR, FAR_TAIL, NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, has_tail, short_runs};
+use super::walk::{NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, short_runs};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
 
@@ -136,15 +136,15 @@ impl TileKernel {
         Self {
             rows: MR,
             nn: [
-                tile::<S, MR, NV, false, 0, NOTHING>,
-                tile::<S, MR, NV, false, P, NOTHING>,
-                tile::<S, MR, NV, false, P, FAR>,
+                tile::<S, MR, NV, false, 0, NOTHING, false>,
+                tile::<S, MR, NV, false, P, NOTHING, false>,
+                tile::<S, MR, NV, false, P, NOTHING, true>,
             ],
-            tn: [tile::<S, MR, NV, true, 0, NOTHING>, tile::<S, MR, NV, true, P, NOTHING>],
-            packing: [tile::<S, MR, NV, false, 0, PACK>, tile::<S, MR, NV, true, 0, PACK>],
-            deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, UPDATE>) } else { None },
+            tn: [tile::<S, MR, NV, true, 0, NOTHING, false>, tile::<S, MR, NV, true, P, NOTHING, false>],
+            packing: [tile::<S, MR, NV, false, 0, PACK, false>, tile::<S, MR, NV, true, 0, PACK, false>],
+            deferring: if DEFERS { Some(tile::<S, MR, NV, true, P, UPDATE, false>) } else { None },
             with_tail: if takes_tail::<S>(MR, NV, P) {
-                Some([tile::<S, MR, NV, false, P, TAIL>, tile::<S, MR, NV, false, P, FAR_TAIL>])
+                Some([tile::<S, MR, NV, false, P, TAIL, false>, tile::<S, MR, NV, false, P, TAIL, true>])
             } else {
                 None
             },
@@ -189,20 +189,31 @@ const fn takes_tail<S: Simd>(mr: usize, nv: usize, panel: usize) -> bool {
     2 * S::Half::LANES == S::LANES && nv * S::LANES == panel && (mr + 1) * (nv + 1) < REGISTERS
 }
 
-/// `P` is the stride of `a` and `b`, or 0 where the arguments say.
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(
+/// `P` is the stride of `a` and `b`, or 0 where the arguments say. `FAR`: whether rows of `a` come from further than the second-level
+/// cache.
+unsafe fn tile<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const TN: bool,
+    const P: usize,
+    const BESIDE: usize,
+    const FAR: bool,
+>(
     args: &TileArgs,
 ) {
     debug_assert!(P == 0 || (args.a_stride == P && args.b_stride == P));
     // SAFETY: the caller's: the processor has the instructions.
     let simd = unsafe { S::assume() };
-    simd.vectorize(Tile::<MR, NV, TN, P, BESIDE>(args));
+    simd.vectorize(Tile::<MR, NV, TN, P, BESIDE, FAR>(args));
 }
 
-struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>(&'a TileArgs);
+struct Tile<'a, const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize, const FAR: bool>(
+    &'a TileArgs,
+);
 
-impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize> Task
-    for Tile<'_, MR, NV, TN, P, BESIDE>
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize, const FAR: bool> Task
+    for Tile<'_, MR, NV, TN, P, BESIDE, FAR>
 {
     type Output = ();
 
@@ -210,7 +221,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     fn run<S: Simd>(self, simd: S) {
         const { assert!(TN || BESIDE != UPDATE, "weight gradients have something to defer, and one run of k") };
         const { assert!(P == 0 || BESIDE != PACK, "what is in panels is packed") };
-        const { assert!(!has_tail(BESIDE) || !TN && takes_tail::<S>(MR, NV, P), "no half, or no registers for it") };
+        const { assert!(BESIDE != TAIL || !TN && takes_tail::<S>(MR, NV, P), "no half, or no registers for it") };
         debug_assert!(self.0.tiles == 1 || BESIDE != PACK);
         let mut next = self.0.next;
         for number in 0..if BESIDE == PACK { 1 } else { self.0.tiles } {
@@ -222,8 +233,8 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     }
 }
 
-impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize>
-    Tile<'_, MR, NV, TN, P, BESIDE>
+impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BESIDE: usize, const FAR: bool>
+    Tile<'_, MR, NV, TN, P, BESIDE, FAR>
 {
     /// Where the sums of tile number `number` go.
     #[inline(always)]
@@ -269,7 +280,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
         let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
         let mut acc = Sums::<S, MR, NV>::zero(simd);
-        if has_tail(BESIDE) {
+        if BESIDE == TAIL {
             // Of the tile below: a line a row, all at once, and not where they would have to wait for room.
             for i in 0..MR {
                 for stream in args.tail.ahead {
@@ -294,7 +305,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
                 at.a = run;
                 for round in 0..Ahead::ROUNDS {
                     // SAFETY: `TileFn`'s contract: these steps are readable.
-                    unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, run, round) };
+                    unsafe { at.round::<S, MR, NV, TN, P, BESIDE, FAR>(simd, &mut acc, run, round) };
                 }
                 run = run.wrapping_add(args.a_next);
             }
@@ -320,10 +331,10 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             }
             for round in deferred_rounds..steps / UNROLL {
                 // SAFETY: `TileFn`'s contract: these steps are readable.
-                unsafe { at.round::<S, MR, NV, TN, P, BESIDE>(simd, &mut acc, run, round) };
+                unsafe { at.round::<S, MR, NV, TN, P, BESIDE, FAR>(simd, &mut acc, run, round) };
             }
             if !TN && P > Ahead::LINE {
-                Ahead::next_rows_after::<MR, P, BESIDE>(run, steps);
+                Ahead::next_rows_after::<MR, P, FAR>(run, steps);
             }
             for _ in 0..steps % UNROLL {
                 // SAFETY: as above.

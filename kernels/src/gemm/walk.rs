@@ -8,17 +8,6 @@ pub(super) const NOTHING: usize = 0;
 pub(super) const UPDATE: usize = 1;
 pub(super) const PACK: usize = 2;
 pub(super) const TAIL: usize = 3;
-/// Nothing, and a tail, where rows of `a` come from further than the second-level cache.
-pub(super) const FAR: usize = 4;
-pub(super) const FAR_TAIL: usize = 5;
-
-pub(super) const fn is_far(beside: usize) -> bool {
-    matches!(beside, FAR | FAR_TAIL)
-}
-
-pub(super) const fn has_tail(beside: usize) -> bool {
-    matches!(beside, TAIL | FAR_TAIL)
-}
 
 /// What a loop adds to: a tile, and where there is one its tail, half a vector a row.
 pub(super) struct Sums<S: Simd, const MR: usize, const NV: usize> {
@@ -49,7 +38,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
                 *v = unsafe { simd.load(tile.add(i * stride + j * S::LANES)) };
             }
         }
-        if has_tail(BESIDE) {
+        if BESIDE == TAIL {
             for (i, v) in self.tail.iter_mut().enumerate() {
                 // SAFETY: the caller's.
                 *v = unsafe { simd.half().load(tail.add(i * tail_stride)) };
@@ -74,7 +63,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Sums<S, MR, NV> {
                 unsafe { simd.store(tile.add(i * stride + j * S::LANES), v) };
             }
         }
-        if has_tail(BESIDE) {
+        if BESIDE == TAIL {
             for (i, v) in self.tail.into_iter().enumerate() {
                 // SAFETY: the caller's.
                 unsafe { simd.half().store(tail.add(i * tail_stride), v) };
@@ -137,6 +126,7 @@ impl Walk {
         const TN: bool,
         const P: usize,
         const BESIDE: usize,
+        const FAR: bool,
     >(
         &mut self,
         simd: S,
@@ -145,7 +135,7 @@ impl Walk {
         round: usize,
     ) {
         if !TN && P > 0 {
-            Ahead::next_rows_in_round::<MR, P, BESIDE>(run, round);
+            Ahead::next_rows_in_round::<MR, P, FAR>(run, round);
         }
         self.ask(Ahead::LINE, P);
         for _ in 0..UNROLL {
@@ -196,7 +186,7 @@ impl Walk {
         }
         let half = simd.half();
         let mut tail = half.splat(0.0);
-        if has_tail(BESIDE) {
+        if BESIDE == TAIL {
             // SAFETY: the caller's.
             tail = unsafe { half.load(self.b.add(self.tail)) };
             simd::prefetch(self.b.wrapping_add(self.tail + Self::TAIL_AHEAD * self.b_stride));
@@ -207,13 +197,13 @@ impl Walk {
             let scalar = simd.splat(unsafe { *self.a.add(at) });
             for (sum, v) in row.iter_mut().zip(vectors) {
                 *sum = simd.mul_add(scalar, v, *sum);
-                if S::MIXED || BESIDE == PACK || has_tail(BESIDE) {
+                if S::MIXED || BESIDE == PACK || BESIDE == TAIL {
                     // Stores between the steps too tempt the compiler to mix them, and with a tail there is hardly a register
                     // left: it would run out of them.
                     *sum = simd.pin(*sum);
                 }
             }
-            if has_tail(BESIDE) {
+            if BESIDE == TAIL {
                 *of_tail = half.pin(half.mul_add(simd.low(scalar), tail, *of_tail));
             }
         }

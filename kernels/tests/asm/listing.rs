@@ -44,16 +44,16 @@ impl Kind {
         matches!(self, Self::Tail | Self::FarTail)
     }
 
-    /// Of the constants of `Tile`: the fixed stride or 0, and what is done beside the product.
-    fn of(panel: usize, beside: usize) -> Option<Self> {
-        match (panel, beside) {
-            (0, 0) => Some(Self::Any),
-            (0, 2) => Some(Self::Packing),
-            (1.., 0) => Some(Self::Fixed),
-            (1.., 1) => Some(Self::Deferring),
-            (1.., 3) => Some(Self::Tail),
-            (1.., 4) => Some(Self::Far),
-            (1.., 5) => Some(Self::FarTail),
+    /// Of the constants of `Tile`: the fixed stride or 0, what is done beside the product, and whether `a` is far.
+    fn of(panel: usize, beside: usize, far: usize) -> Option<Self> {
+        match (panel, beside, far) {
+            (0, 0, 0) => Some(Self::Any),
+            (0, 2, 0) => Some(Self::Packing),
+            (1.., 0, 0) => Some(Self::Fixed),
+            (1.., 1, 0) => Some(Self::Deferring),
+            (1.., 3, 0) => Some(Self::Tail),
+            (1.., 0, 1) => Some(Self::Far),
+            (1.., 3, 1) => Some(Self::FarTail),
             _ => None,
         }
     }
@@ -114,15 +114,15 @@ fn is_function(line: &str) -> bool {
     line.starts_with("_R") && line.ends_with(':')
 }
 
-/// The kernel a v0 symbol name names, by the constants MR, NV, TN, P and BESIDE.
+/// The kernel a v0 symbol name names, by the constants MR, NV, TN, P, BESIDE and FAR.
 fn kernel(machine: Machine, name: &str) -> Option<Kernel> {
     let (isa, mut at) = machine.kernel(name)?;
-    let mut numbers = [0; 5];
+    let mut numbers = [0; 6];
     for number in &mut numbers {
         (*number, at) = constant(name, at)?;
     }
-    let [mr, nv, tn, panel, beside] = numbers;
-    Some(Kernel { isa, nv, mr, tn: tn == 1, kind: Kind::of(panel, beside)? })
+    let [mr, nv, tn, panel, beside, far] = numbers;
+    Some(Kernel { isa, nv, mr, tn: tn == 1, kind: Kind::of(panel, beside, far)? })
 }
 
 /// A constant argument and where it ends: `K`, then a type (`j`: usize, `b`: bool) and hexadecimal digits up to `_`, or
@@ -203,7 +203,7 @@ pub(crate) mod tests {
     use Machine::X86;
 
     const NAME: &str = "_RINvNvXNtNtCs1_11sae_kernels4simd4avx2NtB5_4Avx2NtB7_4Simd9vectorize5innerINtNtNtB9_4gemm6kernel\
-                        4TileKj2_KB1C_Kb1_Kj10_Kb0_EEB9_";
+                        4TileKj2_KB1C_Kb1_Kj10_Kj0_Kb0_EEB9_";
 
     /// Two rows of two vectors, one step a round, and what a listing has around it.
     fn listing(inner: &str) -> String {

@@ -127,7 +127,8 @@ mod tests {
     use crate::listing::outlined;
     use crate::listing::tests::only_loop;
 
-    const NAME: &str = "_RINvNtNtCs1_11sae_kernels4gemm6kernel4tileNtNtNtB6_4simd4neon4NeonKj2_Kj2_Kb1_Kj10_Kj0_EB6_";
+    const NAME: &str =
+        "_RINvNtNtCs1_11sae_kernels4gemm6kernel4tileNtNtNtB6_4simd4neon4NeonKj2_Kj2_Kb1_Kj10_Kj0_Kb0_EB6_";
 
     /// Two rows of two vectors, one step a round.
     fn only(inner: &str) -> Counts {

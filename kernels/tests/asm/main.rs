@@ -170,7 +170,8 @@ fn an_intrinsic_that_is_called_is_seen() {
 fn what_is_wrong_with_a_kernel_is_one_line() {
     // Three of the four 1x1 kernels of a set that has no others: right but for the broadcasts, without its loop, and right but
     // for a vector that comes from the stack.
-    let name = |tn: u8, panel: &str| format!("_R_4Avx2_9vectorize5inner_6kernel4TileKj1_Kj1_Kb{tn}_Kj{panel}_Kj0_E:\n");
+    let name =
+        |tn: u8, panel: &str| format!("_R_4Avx2_9vectorize5inner_6kernel4TileKj1_Kj1_Kb{tn}_Kj{panel}_Kj0_Kb0_E:\n");
     let round = "\tvmovups\t(%rsi), %ymm1\n\tvfmadd231ps\t%ymm1, %ymm2, %ymm0\n".repeat(UNROLL);
     let spilt =
         "\tmovq\t8(%rsp), %rax\n\tvmovups\t32(%rsp), %ymm0\n\tvbroadcastss\t(%rax), %ymm2\n".to_owned() + &round;
