@@ -316,7 +316,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             at.a = run;
             if BESIDE == UPDATE {
                 for vector in 0..deferred {
-                    at.ask(Ahead::LINE * Pending::STEPS / UNROLL, P);
+                    at.ask::<FAR>(Ahead::LINE * Pending::STEPS / UNROLL, P);
                     const { assert!(Pending::STEPS == 2) };
                     // SAFETY: `TileFn`'s contract: these steps are readable, and there are as many vectors.
                     unsafe {

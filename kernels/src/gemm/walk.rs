@@ -137,7 +137,7 @@ impl Walk {
         if !TN && P > 0 {
             Ahead::next_rows_in_round::<MR, P, FAR>(run, round);
         }
-        self.ask(Ahead::LINE, P);
+        self.ask::<FAR>(Ahead::LINE, P);
         for _ in 0..UNROLL {
             if short_runs::<S, NV, TN, P>() {
                 simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
@@ -147,10 +147,15 @@ impl Walk {
         }
     }
 
-    /// Asks for what goes with a round or a part of one, of panels of `panel` columns.
+    /// Asks for what goes with a round or a part of one, of panels of `panel` columns. What is next to come whole goes to the
+    /// second-level cache: narrow panels need the first for their own.
     #[inline(always)]
-    pub(super) fn ask(&mut self, of_next: usize, panel: usize) {
-        simd::prefetch(self.next);
+    pub(super) fn ask<const FAR: bool>(&mut self, of_next: usize, panel: usize) {
+        if FAR {
+            simd::prefetch(self.next);
+        } else {
+            simd::prefetch_l2(self.next)
+        }
         self.next = self.next.wrapping_add(of_next);
         if self.line < self.end {
             for stream in self.streams {
