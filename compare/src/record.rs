@@ -129,6 +129,11 @@ impl Row {
     }
 }
 
+/// A shape, for a table.
+pub(crate) fn shown([n, d, h]: [usize; 3]) -> String {
+    format!("{n}, {d}, {h}")
+}
+
 /// In files that know of one model only.
 fn one() -> usize {
     1

@@ -11,7 +11,7 @@ use crate::contender::FUSED;
 use crate::parts::{BATCHED_MODELS, Part, THREADED};
 use crate::phases::{self, PhaseRow};
 use crate::plots::Plot;
-use crate::record::{DISTURBED, Row};
+use crate::record::{DISTURBED, Row, shown};
 use crate::targets::{self, ODD_LEAST, best_peer, field, find};
 
 /// What a person has to say about a folder, which is taken over as it is.
@@ -45,7 +45,7 @@ pub(crate) fn write(folder: &Path, rows: &[Row], phases: &[PhaseRow], plots: &[P
     }
     disturbed(&mut text, rows)?;
     distance(&mut text, rows)?;
-    target_table(&mut text, rows)?;
+    targets::table(&mut text, rows)?;
     for (part, title) in [("gemm", "Products: m, k, n"), ("encode", "Encode"), ("step", "Training step")] {
         race_table(&mut text, rows, part, title, "")?;
     }
@@ -108,43 +108,6 @@ fn distance(text: &mut String, rows: &[Row]) -> Result<()> {
             "\nA word took {:.0} ns from one core to another and back at the median row of several threads, {least:.0} to {most:.0} \
              ns in all. Where that changes, a virtual machine was moved to other cores; `round_trip_ns` in the CSV says when.",
             all[all.len() / 2]
-        )?;
-    }
-    Ok(())
-}
-
-fn target_table(text: &mut String, rows: &[Row]) -> Result<()> {
-    let targets = targets::all(rows);
-    // Older files do not say what the passes reached.
-    let spread = targets.iter().any(|target| target.passes.is_some());
-    let (note, title, rule) = match spread {
-        true => (
-            "\nFractions of the peak with what the passes reached, from the least to the most.\n",
-            " passes |",
-            " --- |",
-        ),
-        false => ("", "", ""),
-    };
-    writeln!(
-        text,
-        "\n## Targets\n{note}\n| what | batch, d_in, d_hid | threads | at least | measured |{title} |\n\
-         | --- | --- | --- | --- | --- |{rule} --- |"
-    )?;
-    for target in targets {
-        let (measured, verdict) = match target.measured {
-            Some(value) => (format!("{value:.3}"), if value >= target.at_least { "reached" } else { "**missed**" }),
-            None => ("–".to_owned(), "not measured"),
-        };
-        let passes = match target.passes {
-            Some([least, most]) => format!(" {least:.3}–{most:.3} |"),
-            None if spread => " – |".to_owned(),
-            None => String::new(),
-        };
-        let (what, shape, threads) = (&target.what, shown(target.shape), target.threads);
-        writeln!(
-            text,
-            "| {what} | {shape} | {threads} | {:.2} {} | {measured} |{passes} {verdict} |",
-            target.at_least, target.unit
         )?;
     }
     Ok(())
@@ -366,10 +329,6 @@ fn growth_tables(text: &mut String, rows: &[Row], phases: &[PhaseRow]) -> Result
     Ok(())
 }
 
-fn shown([n, d, h]: [usize; 3]) -> String {
-    format!("{n}, {d}, {h}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,6 +430,20 @@ mod tests {
             text.contains("| 0.900 | 0.850–0.910 | **missed** |") && text.contains("66 to 320 ns in all"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_lead_over_others_says_what_it_asks_of_the_peak() {
+        let mut rows = rows(Part::Step, "");
+        let (text, _) = page(&rows, &[]);
+        assert!(text.contains("| 0.50 of peak | – | 0.900 |"), "{text}");
+        // Everybody has 0.9 of the peak.
+        assert!(text.contains("| 1.30 times | 1.170 | 1.000 |"), "{text}");
+        for row in rows.iter_mut().filter(|row| row.contender != FUSED) {
+            (row.median_ms, row.fraction_of_peak) = (row.median_ms * 2.0, row.fraction_of_peak / 2.0);
+        }
+        let (text, _) = page(&rows, &[]);
+        assert!(text.contains("| 1.30 times | 0.585 | 2.000 |"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! What the fused kernels are to reach, beside what they reached.
 
+use std::fmt::Write;
+
+use anyhow::Result;
+
 use crate::contender::{FUSED, FUSED_AVX2, FUSED_COLD, PLAIN};
 use crate::parts::{BATCHED, BATCHED_MODELS, THREADED};
-use crate::record::Row;
+use crate::record::{Row, shown};
 
 /// A line of the list.
 pub(crate) struct Target {
@@ -17,6 +21,26 @@ pub(crate) struct Target {
     pub(crate) measured: Option<f64>,
     /// The least and the most of a pass, where there were several and each has one.
     pub(crate) passes: Option<[f64; 2]>,
+    /// The fraction of the peak that it asks for, where it is a lead over somebody else: that one's, `at_least` times. Nothing
+    /// that does these operations reaches more than 1.
+    pub(crate) asks: Option<f64>,
+}
+
+impl Target {
+    /// A lead of `ours` over `theirs`.
+    fn lead(
+        what: &str,
+        shape: [usize; 3],
+        threads: usize,
+        at_least: f64,
+        ours: Option<&Row>,
+        theirs: Option<&Row>,
+    ) -> Self {
+        let both = ours.zip(theirs);
+        let measured = both.map(|(ours, theirs)| theirs.median_ms / ours.median_ms).filter(|ratio| ratio.is_finite());
+        let asks = ours.zip(measured).map(|(ours, ratio)| ours.fraction_of_peak / ratio * at_least);
+        Self { what: what.to_owned(), shape, threads, at_least, unit: "times", measured, passes: None, asks }
+    }
 }
 
 const PEAK: &str = "of peak";
@@ -45,24 +69,13 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
     for (op, who, shape, threads, at_least) in fractions {
         let field: Vec<&Row> = field(rows, op, shape, threads);
         if who == "faer" {
-            let measured = find(&field, FUSED)
-                .zip(find(&field, "faer"))
-                .map(|(ours, faer)| faer.median_ms / ours.median_ms)
-                .filter(|ratio| ratio.is_finite());
-            targets.push(Target {
-                what: "gemm against faer".to_owned(),
-                shape,
-                threads,
-                at_least,
-                unit: "times",
-                measured,
-                passes: None,
-            });
+            let (ours, faer) = (find(&field, FUSED), find(&field, "faer"));
+            targets.push(Target::lead("gemm against faer", shape, threads, at_least, ours, faer));
         } else {
             let what = if who == FUSED { op.to_owned() } else { format!("{op}, {who}") };
             let row = find(&field, who);
-            let measured = row.map(|row| row.fraction_of_peak);
-            targets.push(Target { what, shape, threads, at_least, unit: PEAK, measured, passes: row.and_then(passes) });
+            let (measured, passes) = (row.map(|row| row.fraction_of_peak), row.and_then(passes));
+            targets.push(Target { what, shape, threads, at_least, unit: PEAK, measured, passes, asks: None });
         }
     }
     for (shape, threads, at_least) in [
@@ -74,10 +87,8 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         ([1000, 64, 25], 1, 1.3),
     ] {
         let field = field(rows, "step", shape, threads);
-        let ours = find(&field, FUSED);
-        let measured = ours.zip(best_peer(&field)).map(|(ours, peer)| peer.median_ms / ours.median_ms);
-        let what = "step against the best unfused".to_owned();
-        targets.push(Target { what, shape, threads, at_least, unit: "times", measured, passes: None });
+        let (ours, peer) = (find(&field, FUSED), best_peer(&field));
+        targets.push(Target::lead("step against the best unfused", shape, threads, at_least, ours, peer));
     }
     for (shape, threads, at_least) in [
         ([256, 784, 196], 2, 1.4),
@@ -88,20 +99,12 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
         ([1000, 64, 25], 2, 4.0),
     ] {
         let field = field(rows, "frameworks", shape, threads);
-        let measured = find(&field, FUSED).zip(best_peer(&field)).map(|(ours, peer)| peer.median_ms / ours.median_ms);
-        let what = "step against the best of PyTorch and JAX".to_owned();
-        targets.push(Target { what, shape, threads, at_least, unit: "times", measured, passes: None });
+        let (ours, peer) = (find(&field, FUSED), best_peer(&field));
+        targets.push(Target::lead("step against the best of PyTorch and JAX", shape, threads, at_least, ours, peer));
     }
     let batched = field(rows, "batched", BATCHED, 2);
-    targets.push(Target {
-        what: format!("step of {BATCHED_MODELS} models against {BATCHED_MODELS} of unfused openblas"),
-        shape: BATCHED,
-        threads: 2,
-        at_least: 2.0,
-        unit: "times",
-        measured: find(&batched, FUSED).zip(find(&batched, "openblas")).map(|(ours, o)| o.median_ms / ours.median_ms),
-        passes: None,
-    });
+    let what = format!("step of {BATCHED_MODELS} models against {BATCHED_MODELS} of unfused openblas");
+    targets.push(Target::lead(&what, BATCHED, 2, 2.0, find(&batched, FUSED), find(&batched, "openblas")));
     for shape in THREADED {
         let on = |threads: usize| field(rows, "growth", shape, threads).first().map(|row| row.median_ms);
         targets.push(Target {
@@ -112,6 +115,7 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
             unit: "times",
             measured: on(2).zip(on(8)).map(|(two, eight)| two / eight),
             passes: None,
+            asks: None,
         });
     }
     let mut counts: Vec<usize> = rows.iter().filter(|row| row.part == "odd").map(|row| row.threads).collect();
@@ -128,10 +132,50 @@ pub(crate) fn all(rows: &[Row]) -> Vec<Target> {
                 unit: PEAK,
                 measured: Some(worst.fraction_of_peak),
                 passes: passes(worst),
+                asks: None,
             });
         }
     }
     targets
+}
+
+/// As a table.
+pub(crate) fn table(text: &mut String, rows: &[Row]) -> Result<()> {
+    let targets = all(rows);
+    // Older files do not say what the passes reached.
+    let spread = targets.iter().any(|target| target.passes.is_some());
+    let (note, title, rule) = match spread {
+        true => {
+            ("Fractions of the peak with what the passes reached, from the least to the most. ", " passes |", " --- |")
+        }
+        false => ("", "", ""),
+    };
+    writeln!(
+        text,
+        "\n## Targets\n\n{note}A lead over others asks for a fraction of the peak as well: theirs in the same race, as many times as \
+         named. Above 1 nothing reaches it that does the operations a step counts.\n\n\
+         | what | batch, d_in, d_hid | threads | at least | asks of the peak | measured |{title} |\n\
+         | --- | --- | --- | --- | --- | --- |{rule} --- |"
+    )?;
+    for target in targets {
+        let (measured, verdict) = match target.measured {
+            Some(value) => (format!("{value:.3}"), if value >= target.at_least { "reached" } else { "**missed**" }),
+            None => ("–".to_owned(), "not measured"),
+        };
+        let passes = match target.passes {
+            Some([least, most]) => format!(" {least:.3}–{most:.3} |"),
+            None if spread => " – |".to_owned(),
+            None => String::new(),
+        };
+        let asks = target.asks.map_or_else(|| "–".to_owned(), |asks| format!("{asks:.3}"));
+        let (what, shape, threads) = (&target.what, shown(target.shape), target.threads);
+        writeln!(
+            text,
+            "| {what} | {shape} | {threads} | {:.2} {} | {asks} | {measured} |{passes} {verdict} |",
+            target.at_least, target.unit
+        )?;
+    }
+    Ok(())
 }
 
 /// What the passes of a row reached, from the least to the most.

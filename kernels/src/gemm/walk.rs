@@ -154,7 +154,7 @@ impl Walk {
         if FAR {
             simd::prefetch(self.next);
         } else {
-            simd::prefetch_l2(self.next)
+            simd::prefetch_l2(self.next);
         }
         self.next = self.next.wrapping_add(of_next);
         if self.line < self.end {
