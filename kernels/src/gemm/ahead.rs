@@ -5,29 +5,6 @@ use std::ops::Range;
 use super::walk::UNROLL;
 use crate::simd;
 
-/// Memory to be asked for, piece by piece.
-pub(super) struct Coming {
-    pub(super) at: *const f32,
-    pub(super) left: usize,
-}
-
-impl Coming {
-    pub(super) const NONE: Self = Self { at: std::ptr::null(), left: 0 };
-
-    /// The piece that goes with `tiles` tiles of `steps` steps.
-    #[inline]
-    pub(super) fn take(&mut self, tiles: usize, steps: usize) -> Option<*const f32> {
-        if self.left == 0 {
-            return None;
-        }
-        let piece = tiles * (steps / UNROLL) * Ahead::LINE;
-        let at = self.at;
-        self.at = at.wrapping_add(piece);
-        self.left = self.left.saturating_sub(piece);
-        Some(at)
-    }
-}
-
 /// Runs of memory to ask for while the loop runs, late enough to be still in the first-level cache at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ahead {
@@ -39,6 +16,11 @@ pub(crate) struct Ahead {
     /// Columns of the strip.
     pub(super) width: usize,
     panel: usize,
+    /// Whether rows may be as far apart as they like: see [`Ahead::push`].
+    any: bool,
+    /// Elements from row to row of a stream, and from one line that is asked for to the next.
+    apart: usize,
+    pub(super) step: usize,
     /// Where the last line of each stream ends.
     pub(super) end: usize,
 }
@@ -48,13 +30,16 @@ impl Ahead {
     pub(crate) const LINE: usize = 64 / size_of::<f32>();
     /// Rounds of the loop, a line of each stream in a round, that a line has to arrive.
     const SLACK: usize = 16;
+    /// Lines that can wait together without keeping the loop's own from coming.
+    const AT_ONCE: usize = 8;
     /// Behind every tile, whatever is added in a loop.
     const NEVER: usize = usize::MAX / 2;
 
-    /// Nothing yet, of panels of `panel` columns.
-    pub(crate) fn new(panel: usize) -> Self {
+    /// Nothing yet, of panels of `panel` columns, for loops that take `any` strides or only that of a panel.
+    pub(crate) fn new(panel: usize, any: bool) -> Self {
         let streams = [std::ptr::null(); Self::STREAMS];
-        Self { streams, used: 0, at_once: false, rows: 0, width: 0, panel, end: 0 }
+        let (apart, step) = (panel, Self::LINE);
+        Self { streams, used: 0, at_once: false, rows: 0, width: 0, panel, any, apart, step, end: 0 }
     }
 
     /// Nothing yet, for a tile of `rows` rows of a strip `width` wide. Streams that stay unused ask for `instead`, so that the
@@ -65,6 +50,7 @@ impl Ahead {
         self.used = 0;
         self.at_once = false;
         (self.rows, self.width) = (rows, width);
+        (self.apart, self.step) = (self.panel, Self::LINE);
         self.end = Self::end_of(rows, self.panel);
     }
 
@@ -109,7 +95,9 @@ impl Ahead {
             return Self::NEVER;
         }
         let (of_all, apart) = match lines {
-            0 => (self.end / Self::LINE, Self::LINE),
+            0 if self.step == Self::LINE => (self.end / Self::LINE, Self::LINE),
+            // A line of each stream is a row.
+            0 => return rounds.saturating_sub(self.rows + Self::SLACK).wrapping_mul(self.step).wrapping_neg(),
             lines => (self.rows * lines, panel / lines),
         };
         let before = rounds.saturating_sub(of_all + Self::SLACK) * apart;
@@ -118,11 +106,20 @@ impl Ahead {
         before.next_multiple_of(row).wrapping_neg()
     }
 
-    /// Adds the tile's rows of one panel, `stride` apart, from `at`. Those of a panel-major matrix become a stream; others
-    /// are asked for at once.
+    /// Adds the tile's rows of one panel, `stride` apart, from `at`. Those of a panel-major matrix become a stream. Of another one
+    /// each line of a row becomes a stream, where the loop takes any stride and there is nothing else yet; or else they are asked
+    /// for at once.
     #[inline(always)]
     pub(crate) fn push(&mut self, at: *const f32, stride: usize) {
-        if stride != self.panel {
+        let lines = self.width.div_ceil(Self::LINE);
+        if self.any && self.used == 0 && stride != self.panel && self.rows * lines > Self::AT_ONCE {
+            // Those of fewer lines ask for some twice.
+            for (number, stream) in self.streams.iter_mut().enumerate() {
+                *stream = at.wrapping_add(number % lines * Self::LINE);
+            }
+            self.used = Self::STREAMS;
+            (self.apart, self.step, self.end) = (stride, stride, self.rows.wrapping_mul(stride));
+        } else if stride != self.panel {
             self.at_once = true;
             for row in 0..self.rows {
                 for column in (0..self.width).step_by(Self::LINE) {
@@ -138,9 +135,9 @@ impl Ahead {
     /// The tile of `rows` rows that is `down` rows below the last one.
     #[inline(always)]
     pub(super) fn go_on(&mut self, down: usize, rows: usize) {
-        self.streams = self.below(down * self.panel);
+        self.streams = self.below(down.wrapping_mul(self.apart));
         self.rows = rows;
-        self.end = Self::end_of(rows, self.panel);
+        self.end = if self.step == Self::LINE { Self::end_of(rows, self.panel) } else { rows.wrapping_mul(self.step) };
     }
 
     /// As many streams.
@@ -149,9 +146,16 @@ impl Ahead {
         std::array::from_fn(|i| self.streams[i])
     }
 
+    /// Whether no other stream finds a place.
     #[inline(always)]
-    pub(super) fn panel(&self) -> usize {
-        self.panel
+    pub(super) fn is_full(&self) -> bool {
+        self.used == Self::STREAMS
+    }
+
+    /// Elements between rows of the streams.
+    #[inline(always)]
+    pub(super) fn apart(&self) -> usize {
+        self.apart
     }
 
     /// The streams of a tile that is `elements` below this one.
@@ -207,7 +211,7 @@ mod tests {
         for (rows, width, panel) in
             [(6, 64, 64), (6, 48, 64), (12, 32, 64), (24, 16, 64), (8, 8, 64), (6, 16, 16), (8, 8, 16), (3, 4, 8)]
         {
-            let mut ahead = Ahead::new(panel);
+            let mut ahead = Ahead::new(panel, false);
             ahead.start(rows, width, std::ptr::null());
             let of_row = Ahead::lines_of_row(width, panel);
             let asked = |ahead: &Ahead, rounds: usize| {
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_ahead_of_a_tile_below_is_below() {
         let matrix = [0.0f32; 512];
-        let mut ahead = Ahead::new(16);
+        let mut ahead = Ahead::new(16, false);
         ahead.start(6, 16, matrix.as_ptr());
         ahead.push(&matrix[32], 16);
         assert_eq!(ahead.below(6 * 16)[0], &raw const matrix[32 + 6 * 16]);

@@ -17,8 +17,9 @@
 //! In the NN form the broadcast scalars of one row are neighbours, in runs as long as a panel of `a` is wide; in the TN
 //! form the scalars of one step are neighbours and a step is a row. Strides are in elements.
 //!
-//! What is in no panel yet is read with its own strides. A `b` that is to be read by further tiles is stored in panels on the way,
-//! by the first of them: copied before, it would be waited for with nothing else to do.
+//! What is in no panel is read with its own strides. A strip of `b` that is to be read by many tiles is copied into a panel first,
+//! by the last tiles of the strip before, a vector in a round: copied alone, its rows, which are far apart, would be waited for with
+//! nothing else to do.
 //!
 //! The columns behind the last whole panel, where half a vector holds them, are a tail that some kernels compute together with the
 //! panel's tile: alone they would be one cache line in four to wait for, and all of `a` to be read once more.
@@ -31,6 +32,7 @@
 
 use super::ahead::Ahead;
 use super::deferred::{Deferred, Pending, Update};
+use super::strips::Copying;
 use super::walk::{NOTHING, PACK, Sums, TAIL, UNROLL, UPDATE, Walk, short_runs};
 use crate::ops::Form;
 use crate::simd::{self, Simd, Task};
@@ -50,8 +52,8 @@ pub(crate) struct TileArgs {
     pub(crate) b: *const f32,
     /// Elements from step to step.
     pub(crate) b_stride: usize,
-    /// For kernels that pack: where the steps of `b` go, one behind the other.
-    pub(crate) packed: *mut f32,
+    /// For kernels that pack: what they copy of another strip of `b`.
+    pub(crate) copying: Copying,
     /// Steps.
     pub(crate) k: usize,
     /// Tiles, one below another: their `a`, `start` and `out` and what is to be touched are as many rows further. One, for kernels
@@ -109,7 +111,8 @@ impl Tail {
 /// # Safety
 /// The processor has the instruction set it was compiled for. With `rows` = MR·tiles and `width` = NV·LANES: `a` is readable
 /// at every (row, step), `b` and `start` (unless null) over `width` elements a step or row, and `out` is writable over
-/// `width` elements a row; where the kernel packs, so is `packed` over `width` elements a step. Where it takes updates, `out` and
+/// `width` elements a row. Where the kernel packs, `b` is packed already, and `copying` has a vector for every
+/// [`pace`](super::strips::pace) rounds. Where it takes updates, `out` and
 /// `other` are one tile each, and what is to be updated exists and is nobody else's. Where it takes a tail, that is readable and
 /// writable in the same way, over half a vector.
 pub(crate) type TileFn = unsafe fn(&TileArgs);
@@ -160,7 +163,7 @@ impl TileKernel {
         }
     }
 
-    /// The function for a form and any strides that also packs `b`.
+    /// The function for a form, any strides of `a` and a packed `b` that also packs what is next of that.
     #[inline]
     pub(crate) fn packing(&self, form: Form) -> TileFn {
         match form {
@@ -263,7 +266,12 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
     #[inline(always)]
     unsafe fn one<S: Simd>(self, simd: S, number: usize, next: *const f32) -> *const f32 {
         let args = self.0;
-        let (a_stride, b_stride) = if P == 0 { (args.a_stride, args.b_stride) } else { (P, P) };
+        let a_stride = if P == 0 { args.a_stride } else { P };
+        let b_stride = match (P, BESIDE) {
+            (0, PACK) => NV * S::LANES,
+            (0, _) => args.b_stride,
+            _ => P,
+        };
         let ahead = &args.ahead;
         // Numbers in the code where they can be: the loop has no register left to keep them in. Elsewhere all lines of a panel
         // are asked for.
@@ -278,7 +286,7 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
         // Between deferred vectors there is less than a round, and a line is asked for as well.
         let deferred_rounds = deferred * Pending::STEPS / UNROLL;
         let line = ahead.before(args.k / UNROLL + deferred - deferred_rounds, lines, P);
-        let streams = ahead.below(row * if P == 0 { ahead.panel() } else { P });
+        let streams = ahead.below(row.wrapping_mul(if P == 0 { ahead.apart() } else { P }));
         let mut acc = Sums::<S, MR, NV>::zero(simd);
         if BESIDE == TAIL {
             // Of the tile below: a line a row, all at once, and not where they would have to wait for room.
@@ -295,9 +303,22 @@ impl<const MR: usize, const NV: usize, const TN: bool, const P: usize, const BES
             unsafe { acc.load::<BESIDE>(simd, (start, stride), (tail, stride)) };
         }
         let mut run = args.a.wrapping_add(if TN { row } else { row * a_stride });
-        let packed = args.packed;
+        let copying = args.copying;
         let tail = args.tail.b;
-        let mut at = Walk { a: run, a_stride, b: args.b, b_stride, tail, packed, next, streams, line, lines, end };
+        let mut at = Walk {
+            a: run,
+            a_stride,
+            b: args.b,
+            b_stride,
+            tail,
+            copying,
+            next,
+            streams,
+            line,
+            apart: ahead.step,
+            lines,
+            end,
+        };
         let mut left = args.k;
         if short_runs::<S, NV, TN, P>() {
             // Of as many rounds as the compiler knows of: what else begins and ends a loop costs as much as a step.

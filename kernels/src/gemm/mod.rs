@@ -17,11 +17,13 @@
 mod across;
 mod ahead;
 pub(crate) mod cache;
+mod coming;
 mod deferred;
 mod kernel;
 mod pack;
 mod plan;
 pub(crate) mod raw;
+mod strips;
 pub(crate) mod tier;
 mod unit;
 mod walk;
@@ -35,6 +37,7 @@ pub(crate) use deferred::Update;
 use plan::Plan;
 pub(crate) use plan::group;
 use raw::Raw;
+use strips::Strips;
 use tier::Tier;
 use unit::Unit;
 
@@ -114,12 +117,21 @@ pub(crate) struct Product<'a> {
 /// Memory that products borrow while they run. Grows to what the largest has needed.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// One a thread: tiles that wait for their epilogue, and a packed run of `b`.
-    slots: Vec<AlignedVec<f32>>,
+    /// One a thread.
+    slots: Vec<Slot>,
     /// Sums of unfinished chains, panel-major.
     waiting: AlignedVec<f32>,
     /// The row-major left operand of a TN product, in panels.
     packed_a: AlignedVec<f32>,
+}
+
+/// What one thread needs.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Two of [`BUFFER_LEN`]: tiles that wait for their epilogue.
+    buffers: AlignedVec<f32>,
+    /// Packed strips of `b`.
+    strips: Strips,
 }
 
 fn grow(buffer: &mut AlignedVec<f32>, len: usize) {
@@ -156,10 +168,12 @@ impl Product<'_> {
             self.a = packed;
         }
         if scratch.slots.len() < plan.slots {
-            scratch.slots.resize_with(plan.slots, AlignedVec::default);
+            scratch.slots.resize_with(plan.slots, Slot::default);
         }
-        let slot_len = 2 * BUFFER_LEN + if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 };
-        scratch.slots.iter_mut().take(plan.slots).for_each(|slot| grow(slot, slot_len));
+        for slot in &mut scratch.slots[..plan.slots] {
+            grow(&mut slot.buffers, 2 * BUFFER_LEN);
+            slot.strips.reset(if plan.pack_b { plan.kc.min(k) * plan.strip } else { 0 });
+        }
         let one = n.next_multiple_of(panel) * m;
         grow(&mut scratch.waiting, if plan.kc < k { batch * one } else { 0 });
         let waiting = Raw::panels(scratch.waiting.as_mut_ptr(), m, panel, one);
@@ -168,7 +182,7 @@ impl Product<'_> {
         let (this, plan) = (&self, &plan);
         let (_, width) = self.tier.strip(n - plan.tail - (plan.strips - 1) * plan.strip);
         let last = (width + plan.tail) as f64 / plan.strip as f64;
-        let grid = Grid { rows: batch * plan.chunks, cols: plan.strips, last };
+        let grid = Grid { rows: batch * plan.chunks, cols: plan.strips, last, down: plan.down };
         let mut k0 = 0;
         loop {
             let steps = plan.kc.min(k - k0);
@@ -177,9 +191,8 @@ impl Product<'_> {
                 // SAFETY: units are disjoint parts of the result; a slot's memory has one user at a time; the rest is
                 // the caller's.
                 unsafe {
-                    let scratch = slots.get(turn.slot);
-                    let unit = Unit { problem, chunk, strip: turn.col, turn, k0, steps, scratch, waiting };
-                    this.unit(plan, &unit);
+                    let slot = &mut *slots.get(turn.slot);
+                    this.unit(plan, &Unit { problem, chunk, strip: turn.col, turn, k0, steps, waiting }, slot);
                 }
             });
             k0 += steps;
@@ -196,7 +209,7 @@ const TILE_LEN: usize = 384;
 const BUFFER_LEN: usize = 4 * TILE_LEN;
 
 /// Every thread's scratch memory.
-struct Slots(*mut AlignedVec<f32>);
+struct Slots(*mut Slot);
 
 // SAFETY: a slot's memory has one user at a time: see `get`.
 unsafe impl Sync for Slots {}
@@ -204,8 +217,8 @@ unsafe impl Sync for Slots {}
 impl Slots {
     /// # Safety
     /// The slot exists and nobody else uses it now.
-    unsafe fn get(&self, slot: usize) -> *mut f32 {
+    unsafe fn get(&self, slot: usize) -> *mut Slot {
         // SAFETY: the caller's.
-        unsafe { (*self.0.add(slot)).as_mut_ptr() }
+        unsafe { self.0.add(slot) }
     }
 }

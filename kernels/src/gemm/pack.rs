@@ -1,13 +1,13 @@
-//! Copies of row-major operands in the order the micro-kernel reads them, where no kernel makes them on its way.
+//! Copies of row-major operands in the order the micro-kernel reads them.
 
 use super::raw::Raw;
 use crate::pool;
 use crate::simd;
 
 /// f32 of a cache line.
-const LINE: usize = 64 / size_of::<f32>();
+pub(super) const LINE: usize = 64 / size_of::<f32>();
 /// Rows that a copy asks for ahead of itself: they are far apart, so the processor does not.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// Copies `steps` rows of `cols` elements, `stride` apart, into rows of `width`, zero behind `cols`.
 ///

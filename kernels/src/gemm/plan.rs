@@ -26,6 +26,8 @@ pub(super) struct Plan {
     /// Whether `b` is copied into panels, run by run.
     pub(super) pack_b: bool,
     pub(super) slots: usize,
+    /// Whether a thread goes through all rows before it takes another strip of `b`: where that is packed, and rows stay near.
+    pub(super) down: bool,
     /// Whether the next rows of `a` are likely to be in no cache of this core: a thread's share of a problem's does not fit, and few
     /// panels of `b` bring them back.
     pub(super) far: bool,
@@ -38,7 +40,7 @@ const SPLIT_WORK_TOGETHER: usize = 1 << 18;
 /// Multiply-adds of the smallest unit.
 const UNIT_WORK: usize = 1 << 18;
 /// Columns of the widest panel of any tier.
-const WIDEST_PANEL: usize = 64;
+pub(super) const WIDEST_PANEL: usize = 64;
 /// Panels a thread should find before they are cut.
 const PANELS_PER_THREAD: usize = 2;
 /// Blocks of rows a thread should find in an NN product before panels are cut.
@@ -129,8 +131,9 @@ impl Plan {
         let groups = m.div_ceil(quantum).max(1);
         let chunks = wanted.min(affordable).max(m.div_ceil(resident_rows)).clamp(1, groups);
         let rows = groups.div_ceil(chunks) * quantum;
+        let down = pack_b && batch.saturating_mul(m) <= resident_rows;
         let far = m.saturating_mul(k) / slots > l2 / 2 && strips < PANELS_TO_STAY;
-        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, tail, kc, pack_b, slots, far }
+        Self { quantum, rows, chunks: m.div_ceil(rows).max(1), strip, strips, tail, kc, pack_b, slots, down, far }
     }
 }
 

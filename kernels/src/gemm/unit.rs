@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use super::ahead::{Ahead, Coming};
+use super::ahead::Ahead;
+use super::coming::Coming;
 use super::deferred::{Deferred, Update};
 use super::kernel::{Tail, TileArgs, TileKernel};
-use super::pack;
 use super::plan::Plan;
 use super::raw::Raw;
-use super::{BUFFER_LEN, Finished, Product};
+use super::strips::{Copying, OnTheWay, Strip, copies, pace};
+use super::{BUFFER_LEN, Finished, Product, Slot};
 use crate::ops::Form;
 use crate::ops::check::Dims;
 use crate::pool::Turn;
@@ -21,69 +22,34 @@ pub(super) struct Unit<'a> {
     pub(super) turn: &'a Turn,
     pub(super) k0: usize,
     pub(super) steps: usize,
-    /// Two buffers of [`BUFFER_LEN`], and behind them room for a packed run of `b`.
-    pub(super) scratch: *mut f32,
     /// Where unfinished sums wait.
     pub(super) waiting: Raw,
 }
 
 impl Product<'_> {
-    /// The strip of `b` that this thread will probably want next, where it is in one piece: another one, or the first one's next
-    /// run of k.
-    fn next_b(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
-        let (same_run, (row, strip)) = match unit.turn.next() {
-            Some(next) => (true, next),
-            None => (false, unit.turn.first()),
-        };
-        let problem = row / plan.chunks;
-        let k0 = if same_run { unit.k0 } else { unit.k0 + unit.steps };
-        let steps = unit.steps.min(self.dims.k - k0);
-        let width = self.tier.panel;
-        if self.b.row_stride() != width || steps == 0 || (problem, strip, k0) == (unit.problem, unit.strip, unit.k0) {
-            return Coming::NONE;
-        }
-        Coming { at: self.b.at(problem, k0, strip * plan.strip), left: steps * width }
-    }
-
-    /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the
-    /// kernel itself asks for the next rows.)
-    fn next_a(&self, plan: &Plan, unit: &Unit<'_>) -> Coming {
-        let width = self.tier.panel;
-        if self.form == Form::Nn || unit.chunk + 1 == plan.chunks || self.a.row_stride() != width {
-            return Coming::NONE;
-        }
-        let row = (unit.chunk + 1) * plan.rows;
-        let whole = plan.rows.min(self.dims.m - row) * self.dims.k;
-        let (number, panels) = unit.turn.of_row();
-        let share = whole.div_ceil(panels);
-        let from = share * number;
-        let at = self.a.at(unit.problem, 0, row).cast_const().wrapping_add(from);
-        Coming { at, left: share.min(whole.saturating_sub(from)) }
-    }
-
     /// Computes one unit.
     ///
     /// # Safety
-    /// As [`Product::run`]; nobody else has the unit, or uses its scratch memory.
-    pub(super) unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>) {
+    /// As [`Product::run`]; nobody else has the unit; the slot was made ready for the product.
+    pub(super) unsafe fn unit(&self, plan: &Plan, unit: &Unit<'_>, slot: &mut Slot) {
         let Dims { m, n, k, .. } = self.dims;
         let &Unit { problem, k0, steps, .. } = unit;
         let tier = self.tier;
-        let [tile, other, packed] = [0, 1, 2].map(|buffer| unit.scratch.wrapping_add(buffer * BUFFER_LEN));
+        let [tile, other] = [0, BUFFER_LEN].map(|at| slot.buffers.as_mut_ptr().wrapping_add(at));
         let col = unit.strip * plan.strip;
         let cols = plan.strip.min(n - col);
         let tail = if unit.strip + 1 == plan.strips { plan.tail } else { 0 };
         let (kernels, width) = if tail > 0 { (tier.with_tail(), cols) } else { tier.strip(cols) };
         let rows = unit.chunk * plan.rows..m.min((unit.chunk + 1) * plan.rows);
-        // Whole vectors of `b` are packed by the first tile.
-        let packs = plan.pack_b && cols == width;
-        let (b, b_stride) = if plan.pack_b && !packs {
-            // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them.
-            unsafe { pack::strip(self.b.at(problem, k0, col), self.b.row_stride(), packed, width, steps, cols) };
-            (packed.cast_const(), width)
+        let (b, b_stride) = if plan.pack_b {
+            // SAFETY: `b` is readable over these steps and columns; the slot was grown to hold them; only a strip as wide was
+            // copied on the way.
+            (unsafe { slot.strips.take(self.b, Strip { problem, k0, col }, [steps, cols, width]) }, width)
         } else {
             (self.b.at(problem, k0, col).cast_const(), self.b.row_stride())
         };
+        let a_in_panels = self.a.row_stride() == tier.panel;
+        let panels = a_in_panels && b_stride == tier.panel;
         let mut args = TileArgs {
             a: std::ptr::null(),
             a_stride: self.a.row_stride(),
@@ -91,7 +57,7 @@ impl Product<'_> {
             a_next: self.a.panel_stride(),
             b,
             b_stride,
-            packed,
+            copying: Copying::NOTHING,
             k: steps,
             tiles: 1,
             start: std::ptr::null(),
@@ -99,23 +65,23 @@ impl Product<'_> {
             out: std::ptr::null_mut(),
             out_stride: 0,
             next: b,
-            ahead: Ahead::new(tier.panel),
+            ahead: Ahead::new(tier.panel, !panels),
             deferred: Deferred::NOTHING,
             update: Update::NOWHERE,
             other: std::ptr::null_mut(),
             tail: Tail { b: self.b.panel_stride(), ..Tail::NOTHING },
         };
-        let a_in_panels = self.a.row_stride() == tier.panel;
         if self.form == Form::Tn && a_in_panels && self.a.is_padded() && tier.goes_across(cols, steps) {
             // SAFETY: the caller's; `a` was just found to be in such panels.
             return unsafe { self.unit_across(plan, unit, &mut args, rows, cols, [tile, other]) };
         }
-        let panels = a_in_panels && (if packs { width } else { b_stride }) == tier.panel;
         let last = k0 + steps == k;
         // Whole vectors are stored.
         let place = if last && cols == width { self.epilogue.place(problem, rows.start, col) } else { None };
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
         let update = if defers { self.epilogue.update(problem, rows.start, col, tier.panel) } else { None };
+        let on_the_way = if defers { None } else { self.next_strip(plan, unit, width, &mut slot.strips) };
+        let lanes = tier.lanes.min(width);
         let mut tiles = Tiles {
             product: self,
             problem,
@@ -129,7 +95,11 @@ impl Product<'_> {
             far: plan.far,
             first: k0 == 0,
             last,
-            packs,
+            copying_from: rows
+                .end
+                .saturating_sub(on_the_way.as_ref().map_or(0, |strip| strip.tiles(lanes)) * kernels[0].rows),
+            on_the_way,
+            copied: lanes * copies(steps, if self.form == Form::Nn { self.a.run() } else { steps }, pace(width)),
             waits: unit.waiting.at(problem, rows.start, col),
             tail_waits: unit.waiting.at(problem, rows.start, col + width),
             tail_ahead: (rows.start, [b; Tail::STREAMS]),
@@ -149,6 +119,9 @@ impl Product<'_> {
             };
             // SAFETY: the caller's: `a` is readable at these rows, and they are the unit's.
             unsafe { tiles.group(&mut args, group, a, a_row) };
+        }
+        if let Some(on_the_way) = &tiles.on_the_way {
+            slot.strips.keep(on_the_way);
         }
         if let Some(last) = args.deferred.take() {
             // SAFETY: the last tile lies inside the result and belongs to this unit; there is no loop left to do it in.
@@ -178,8 +151,10 @@ struct Tiles<'a> {
     /// Whether chains over k begin here, and whether they end here.
     first: bool,
     last: bool,
-    /// Whether `b` is still to be packed.
-    packs: bool,
+    /// The strip of `b` that the last tiles copy, from this row on, and how many elements each does.
+    on_the_way: Option<OnTheWay>,
+    copying_from: usize,
+    copied: usize,
     /// Where unfinished sums of the first row wait.
     waits: *mut f32,
     /// And those of its tail.
@@ -223,13 +198,18 @@ impl Tiles<'_> {
             } else {
                 args.ahead.go_on(height, kernel.rows);
             }
-            args.tiles = self.together(args, row == group.start, kernel.rows).min((group.end - row) / kernel.rows);
+            let tiles = (group.end - row) / kernel.rows;
+            let copying = self.on_the_way.as_mut().filter(|_| row >= self.copying_from);
+            let copying = copying.and_then(|strip| strip.take(self.copied));
+            args.copying = copying.unwrap_or(Copying::NOTHING);
+            let packs = copying.is_some();
+            args.tiles = if packs { 1 } else { self.together(args, row == group.start, kernel.rows).min(tiles) };
             debug_assert!(args.tiles > 0, "a buffer is emptied before the next tile does not fit");
             height = kernel.rows * args.tiles;
             args.a = a.wrapping_add((row - group.start) * a_row);
             // SAFETY: the caller's: these rows are the unit's, and there was room for them.
             unsafe {
-                self.compute(args, kernel, row, height);
+                self.compute(args, kernel, row, height, packs);
                 self.hand_over(args, &group, row, height, kernel.rows);
             }
             row += height;
@@ -240,7 +220,7 @@ impl Tiles<'_> {
     #[inline(always)]
     fn together(&self, args: &TileArgs, first_of_group: bool, rows: usize) -> usize {
         match self.update {
-            _ if self.packs || args.ahead.at_once => 1,
+            _ if args.ahead.at_once => 1,
             // Before a group's second tile, the group before has to be handed over.
             Some(_) if first_of_group => 1,
             // They begin with what is copied to where their sums will go, which is the same for every second one.
@@ -267,7 +247,7 @@ impl Tiles<'_> {
             ahead.push(wait.wrapping_add(rows * panel), panel);
         }
         if self.tail > 0 && self.last {
-            let mut of_tail = Ahead::new(panel);
+            let mut of_tail = Ahead::new(panel, false);
             of_tail.start(rows, Ahead::LINE, b);
             self.product.epilogue.ahead(self.problem, row, self.col + self.width, &mut of_tail);
             self.tail_ahead = (row, of_tail.first());
@@ -279,14 +259,16 @@ impl Tiles<'_> {
     /// # Safety
     /// As [`Tiles::group`]; the buffer has room for them.
     #[inline(always)]
-    unsafe fn compute(&mut self, args: &mut TileArgs, kernel: &TileKernel, row: usize, height: usize) {
+    unsafe fn compute(&mut self, args: &mut TileArgs, kernel: &TileKernel, row: usize, height: usize, packs: bool) {
         let &mut Self { product, problem, col, cols, width, first, last, .. } = self;
         let panel = product.tier.panel;
         let down = row - self.top;
         let out = self.tile.wrapping_add(self.held * width);
         let wait = self.waits.wrapping_add(down * panel);
         let next = self.next_b.take(args.tiles, args.k).or_else(|| self.next_a.take(args.tiles, args.k));
-        args.next = next.unwrap_or(args.b);
+        // What no stream has room for: sums of the tiles below.
+        let sums = !first && args.ahead.is_full();
+        args.next = next.unwrap_or(if sums { wait.wrapping_add(height * panel) } else { args.b });
         (args.start, args.start_stride) = match (first, product.start) {
             (false, _) => (wait.cast_const(), panel),
             (true, None) => (std::ptr::null(), 0),
@@ -315,19 +297,15 @@ impl Tiles<'_> {
             args.tail.ahead = ahead.map(|stream| stream.wrapping_add((row - from) * panel));
         }
         let call = match kernel.deferring() {
-            _ if self.packs => kernel.packing(product.form),
+            _ if packs => kernel.packing(product.form),
             _ if self.tail > 0 => kernel.with_tail(self.far).expect("kernels for a tail take one"),
             Some(deferring) if self.update.is_some() => deferring,
             _ => kernel.function(product.form, self.panels, self.far),
         };
         // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and steps; `b` over
         // whole vectors: packed, or panel-major with padding, or row-major with full vectors only; `start` is a tile in
-        // scratch, `out` another or the result's; `packed` is there for a run.
+        // scratch, `out` another or the result's; for a kernel that packs, `b` is packed and there is a row for each round.
         unsafe { call(args) };
-        if self.packs {
-            self.packs = false;
-            (args.b, args.b_stride) = (args.packed.cast_const(), width);
-        }
     }
 
     /// Hands what is finished to the epilogue, or puts it off: the tiles of `height` rows at `row`, the last ones computed, in

@@ -1,6 +1,7 @@
 //! The loop of a micro-kernel: what it adds to, and where it is.
 
 use super::ahead::Ahead;
+use super::strips::{Copying, pace};
 use crate::simd::{self, Simd};
 
 // What a kernel does beside its product, as its symbol's name says in `make asm-check`.
@@ -96,10 +97,12 @@ pub(super) struct Walk {
     pub(super) b_stride: usize,
     /// Elements from a step of `b` to its tail.
     pub(super) tail: usize,
-    pub(super) packed: *mut f32,
+    pub(super) copying: Copying,
     pub(super) next: *const f32,
     pub(super) streams: [*const f32; Ahead::STREAMS],
     pub(super) line: usize,
+    /// Elements from line to line, where the panel is not a number in the code.
+    pub(super) apart: usize,
     pub(super) lines: usize,
     pub(super) end: usize,
 }
@@ -108,16 +111,13 @@ impl Walk {
     /// How far ahead of its use a panel of one cache line is asked for: its lines are used faster, one a step, than those of
     /// wider panels.
     const AHEAD_IN_B: usize = 16 * Ahead::LINE;
-    /// How many steps ahead of its use a row of `b` is asked for that is in no panel: the next one may be anywhere, so the
-    /// processor does not.
-    const ROWS_AHEAD: usize = 16;
-    /// The same of a tail, one line of each row of a panel.
+    /// The same in steps, of a tail, one line of each row of a panel.
     const TAIL_AHEAD: usize = 32;
 
     /// Round number `round` of the run of `a` that begins at `run`.
     ///
     /// # Safety
-    /// As many steps are readable at `a` and `b`.
+    /// As many steps are readable at `a` and `b`, and where the kernel packs there is a vector to be copied in its turn.
     #[inline(always)]
     pub(super) unsafe fn round<
         S: Simd,
@@ -138,6 +138,10 @@ impl Walk {
             Ahead::next_rows_in_round::<MR, P, FAR>(run, round);
         }
         self.ask::<FAR>(Ahead::LINE, P);
+        if BESIDE == PACK && round.is_multiple_of(const { pace(NV * S::LANES) }) {
+            // SAFETY: the caller's.
+            unsafe { self.copying.vector(simd, NV * S::LANES) };
+        }
         for _ in 0..UNROLL {
             if short_runs::<S, NV, TN, P>() {
                 simd::prefetch(self.b.wrapping_add(Self::AHEAD_IN_B));
@@ -162,11 +166,12 @@ impl Walk {
                 simd::prefetch(stream.wrapping_add(self.line));
             }
         }
-        self.line = Ahead::after(self.line, self.lines, panel);
+        self.line =
+            if panel == 0 { self.line.wrapping_add(self.apart) } else { Ahead::after(self.line, self.lines, panel) };
     }
 
     /// # Safety
-    /// One more step is readable at `a` and `b`, and writable at `packed` where the kernel packs.
+    /// One more step is readable at `a` and `b`.
     #[inline(always)]
     pub(super) unsafe fn step<S: Simd, const MR: usize, const NV: usize, const TN: bool, const BESIDE: usize>(
         &mut self,
@@ -177,17 +182,6 @@ impl Walk {
         for (j, v) in vectors.iter_mut().enumerate() {
             // SAFETY: the caller's.
             *v = unsafe { simd.load(self.b.add(j * S::LANES)) };
-            if BESIDE == PACK {
-                // SAFETY: the caller's.
-                unsafe { simd.store(self.packed.add(j * S::LANES), *v) };
-            }
-        }
-        if BESIDE == PACK {
-            let ahead = self.b.wrapping_add(Self::ROWS_AHEAD.wrapping_mul(self.b_stride));
-            for line in (0..NV * S::LANES).step_by(Ahead::LINE) {
-                simd::prefetch(ahead.wrapping_add(line));
-            }
-            self.packed = self.packed.wrapping_add(NV * S::LANES);
         }
         let half = simd.half();
         let mut tail = half.splat(0.0);

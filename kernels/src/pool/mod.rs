@@ -55,7 +55,7 @@ pub(crate) fn is_together() -> bool {
 /// run at the same time. A thread begins with its own share of the indices, neighbours, and goes on with the others'.
 /// Allocates nothing.
 pub(crate) fn for_each(slots: usize, units: usize, unit: &(dyn Fn(usize, usize) + Sync)) {
-    let grid = Grid { rows: units, cols: 1, last: 1.0 };
+    let grid = Grid { rows: units, cols: 1, last: 1.0, down: false };
     for_each_of(slots, grid, &|turn| unit(turn.slot, turn.row));
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Grid {
     pub(crate) cols: usize,
     /// The work of a unit of the last column, that of the others being 1.
     pub(crate) last: f64,
+    /// Whether a share is taken column by column, not row by row.
+    pub(crate) down: bool,
 }
 
 /// A unit, and where it is in the share it is from.
@@ -23,15 +25,19 @@ pub(crate) struct Turn {
     first_col: usize,
     rows: usize,
     cols: usize,
+    down: bool,
 }
 
 impl Turn {
     /// Row and column of the unit that is likely to be this thread's next one, while there is one in the share.
     pub(crate) fn next(&self) -> Option<(usize, usize)> {
-        if self.col + 1 < self.first_col + self.cols {
-            return Some((self.row, self.col + 1));
+        let across = (self.col + 1 < self.first_col + self.cols).then_some(self.col + 1);
+        let below = (self.row + 1 < self.first_row + self.rows).then_some(self.row + 1);
+        if self.down {
+            below.map(|row| (row, self.col)).or(across.map(|col| (self.first_row, col)))
+        } else {
+            across.map(|col| (self.row, col)).or(below.map(|row| (row, self.first_col)))
         }
-        (self.row + 1 < self.first_row + self.rows).then_some((self.row + 1, self.first_col))
     }
 
     /// Row and column of the share's first unit.
@@ -56,7 +62,7 @@ pub(super) struct Shares {
     shares: Room,
 }
 
-/// How many units of a block of the grid, row after row, have been taken.
+/// How many units of a block of the grid have been taken, in its order.
 struct Share(AtomicUsize);
 
 /// Cache lines in which nothing else is.
@@ -79,7 +85,7 @@ impl Shares {
 
     /// Where share `i` begins: its first column or its first row.
     fn cut(&self, i: usize) -> usize {
-        let Self { grid: Grid { rows, cols, last }, by_cols, used, .. } = *self;
+        let Self { grid: Grid { rows, cols, last, .. }, by_cols, used, .. } = *self;
         match by_cols {
             true if i == used => cols,
             true => ((((cols - 1) as f64 + last) * i as f64 / used as f64).round() as usize).min(cols),
@@ -98,8 +104,10 @@ impl Shares {
                 false => (from, 0, self.cut(share + 1) - from, self.grid.cols),
             };
             let index = self.shares.0[Self::ROOM / self.used * share].next(rows * cols)?;
-            let (row, col) = (first_row + index / cols, first_col + index % cols);
-            Some(Turn { slot, row, col, first_row, first_col, rows, cols })
+            let down = self.grid.down;
+            let (row, col) = if down { (index % rows, index / rows) } else { (index / cols, index % cols) };
+            let (row, col) = (first_row + row, first_col + col);
+            Some(Turn { slot, row, col, first_row, first_col, rows, cols, down })
         })
     }
 }
@@ -122,8 +130,8 @@ mod tests {
     fn every_unit_has_one_turn_whoever_asks_first() {
         for (rows, cols) in [(0, 3), (1, 1), (2, 4), (7, 13), (40, 1), (3, 100), (40, 3)] {
             for slots in [1, 2, 3, 5, 31, 32, 40] {
-                for first in 0..slots {
-                    let shares = Shares::new(slots, Grid { rows, cols, last: 0.25 });
+                for (first, down) in (0..slots).flat_map(|first| [(first, false), (first, true)]) {
+                    let shares = Shares::new(slots, Grid { rows, cols, last: 0.25, down });
                     let mut seen = BTreeSet::new();
                     // One that takes two turns at once, then the others, one each.
                     for slot in (0..usize::MAX).map(|i| if i < 2 { first } else { (first + i) % slots }) {
@@ -141,8 +149,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_to_be_next_is_next() {
+        for down in [false, true] {
+            for (rows, cols) in [(3, 4), (9, 2), (1, 5), (5, 1)] {
+                let shares = Shares::new(2, Grid { rows, cols, last: 1.0, down });
+                let mut turn = shares.take(0).unwrap();
+                while let Some(next) = turn.next() {
+                    let (row, col) = (turn.row, turn.col);
+                    turn = shares.take(0).unwrap();
+                    assert_eq!((turn.row, turn.col), next, "after {row}, {col} of {rows} x {cols}");
+                    assert!(turn.first() != next, "a share is over when its first unit comes again");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn whoever_helps_leaves_the_last_rows_for_last() {
-        let shares = Shares::new(2, Grid { rows: 3, cols: 4, last: 1.0 });
+        let shares = Shares::new(2, Grid { rows: 3, cols: 4, last: 1.0, down: false });
         let all: Vec<_> = std::iter::from_fn(|| shares.take(1)).map(|turn| (turn.row, turn.col)).collect();
         let of = |cols: [usize; 2]| (0..3).flat_map(move |row| cols.map(|col| (row, col)));
         assert_eq!(all, of([2, 3]).chain(of([0, 1])).collect::<Vec<_>>());
@@ -151,7 +175,7 @@ mod tests {
     #[test]
     fn a_turn_knows_what_its_share_begins_and_goes_on_with() {
         for (rows, cols, slots) in [(3, 4, 2), (9, 1, 2), (16, 3, 2), (2, 2, 1)] {
-            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0 });
+            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0, down: false });
             let turns: Vec<_> = std::iter::from_fn(|| shares.take(0)).collect();
             for (turn, after) in turns.iter().zip(&turns[1..]) {
                 match turn.next() {
@@ -167,7 +191,7 @@ mod tests {
     #[test]
     fn shares_are_columns_where_there_are_enough_of_them_and_else_rows() {
         let first = |slots, rows, cols| {
-            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0 });
+            let shares = Shares::new(slots, Grid { rows, cols, last: 1.0, down: false });
             (0..slots).map(|slot| shares.take(slot).map(|turn| (turn.row, turn.col))).collect::<Vec<_>>()
         };
         assert_eq!(first(2, 3, 12), [Some((0, 0)), Some((0, 6))]);

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Fixed,
     /// Any strides.
     Any,
-    /// Any strides, and to store `b` in panels on the way.
+    /// Any stride of `a`, and to copy what is next of `b` on the way.
     Packing,
     /// Fixed strides, and an optimiser's step on the tile before.
     Deferring,

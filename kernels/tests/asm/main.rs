@@ -28,7 +28,9 @@ fn expected(kernel: Kernel, pins: bool, found: &Counts) -> Counts {
     let nv = kernel.nv + usize::from(kind.has_tail());
     let pinned = pins || kind == Kind::Packing || kind.has_tail();
     let steps = if pinned { (found.fmas / (mr * nv)).clamp(1, UNROLL) } else { UNROLL };
-    Counts { fmas: mr * nv * steps, loads: nv * steps, broadcasts: mr * steps, ..Counts::default() }
+    // A whole round copies a vector.
+    let copies = usize::from(kind == Kind::Packing && steps == UNROLL);
+    Counts { fmas: mr * nv * steps, loads: nv * steps + copies, broadcasts: mr * steps, ..Counts::default() }
 }
 
 /// What one round of its loop has to do in which a step of Adam's on a vector goes with half as many steps of k. How Adam's

@@ -86,6 +86,33 @@ fn every_layout_computes_the_same() {
     }
 }
 
+/// Strips of a row-major `b`, which the last tiles of the strip before copy: too few tiles for that and enough, steps that are no
+/// whole round, several runs of k, a last strip that is narrower, problems one behind the other.
+#[test]
+fn what_is_copied_on_the_way_is_as_what_was_in_panels() {
+    for isa in Isa::available() {
+        let mut fused = fused(isa);
+        let panel = sae_kernels::Backend::panel(&fused).unwrap();
+        let of_panels = Storage::Panel(panel);
+        let places = [Places::TIGHT, Places::new([of_panels, Storage::Wide, of_panels, of_panels])];
+        let ops =
+            Op::one_of_each().into_iter().chain([Form::Nn, Form::Tn].map(|form| Op::Gemm { form, accumulate: false }));
+        let shapes = [3, 4, 65, 257, 1030, 2100].into_iter().flat_map(|k| [[17, k], [257, k], [400, k]]);
+        for (seed, (op, [m, k])) in
+            ops.flat_map(|op| shapes.clone().map(move |shape| (op, shape))).enumerate().step_by(share())
+        {
+            let n = panel * [1, 2, 5][seed % 3] + [0, 5, panel / 2][seed / 3 % 3];
+            let case = Case { batch: 1 + seed % 2, ..Case::new(op, [m, n, k]) };
+            let data = Data::random(&case, seed as u64);
+            let expected = run(&mut fused, &case, &data, &Places::all(of_panels));
+            for places in &places {
+                let found = on_threads(1 + seed % 2, || run(&mut fused, &case, &data, places));
+                assert_same(&found, &expected, &format!("{isa}, {places:?}"), &case);
+            }
+        }
+    }
+}
+
 /// Every operand at every distance from a cache line, and at other distances than its neighbours.
 #[test]
 fn every_alignment_computes_the_same() {
