@@ -3,7 +3,7 @@
 use super::Product;
 use super::ahead::Ahead;
 use super::plan::Plan;
-use super::strips::{OnTheWay, Strip, Strips};
+use super::strips::{OnTheWay, Strip, Strips, copies, pace};
 use super::unit::Unit;
 use super::walk::UNROLL;
 use crate::ops::Form;
@@ -64,7 +64,9 @@ impl Product<'_> {
     ) -> Option<OnTheWay> {
         let next =
             self.coming(plan, unit).filter(|next| plan.pack_b && plan.strip.min(self.dims.n - next.col) == width)?;
-        Some(strips.begin(self.b, next, plan.kc.min(self.dims.k - next.k0), width))
+        let run = if self.form == Form::Nn { self.a.run() } else { unit.steps };
+        let each = self.tier.lanes.min(width) * copies(unit.steps, run, pace(width));
+        Some(strips.begin(self.b, next, [plan.kc.min(self.dims.k - next.k0), width], each))
     }
 
     /// This unit's share of the next chunk of `a` in a TN product, where that is in one piece. (In an NN product the

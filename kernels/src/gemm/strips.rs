@@ -57,11 +57,12 @@ impl Strips {
         self.here.memory.as_ptr()
     }
 
-    /// Begins a copy of the strip that is probably wanted next, of `steps` rows of `width` elements. It waits for tiles that make it.
-    pub(super) fn begin(&mut self, b: Raw, of: Strip, steps: usize, width: usize) -> OnTheWay {
+    /// Begins a copy of the strip that is probably wanted next, of `steps` rows of `width` elements, for tiles that copy `each` of
+    /// them.
+    pub(super) fn begin(&mut self, b: Raw, of: Strip, [steps, width]: [usize; 2], each: usize) -> OnTheWay {
         (self.coming.of, self.coming.rows) = (Some(of), 0);
         let copying = Copying::new(b.at(of.problem, of.k0, of.col), b.row_stride(), self.coming.memory.as_mut_ptr());
-        OnTheWay { copying, steps, width, done: 0 }
+        OnTheWay { copying, width, left: steps * width, done: 0, each }
     }
 
     /// Keeps what tiles have made of it.
@@ -73,28 +74,30 @@ impl Strips {
 /// A strip that tiles copy.
 pub(super) struct OnTheWay {
     copying: Copying,
-    steps: usize,
+    /// Elements of a row.
     width: usize,
-    /// Elements.
+    /// Elements to be copied, those that were, and those of a tile.
+    left: usize,
     done: usize,
+    each: usize,
 }
 
 impl OnTheWay {
-    /// Tiles that copy a strip, if it has as many steps as theirs, and one for steps that are in no round.
-    pub(super) fn tiles(&self, lanes: usize) -> usize {
-        self.width / lanes * pace(self.width) * UNROLL + 1
+    /// Tiles that have something to copy.
+    pub(super) fn tiles(&self) -> usize {
+        self.left.checked_div(self.each).unwrap_or(0)
     }
 
-    /// What the next tile copies, of so many elements, where there are as many.
-    pub(super) fn take(&mut self, elements: usize) -> Option<Copying> {
-        if elements > self.steps * self.width - self.done {
+    /// What the next tile copies, where there is as much as it does.
+    pub(super) fn take(&mut self) -> Option<Copying> {
+        if self.tiles() == 0 {
             return None;
         }
         if self.done == 0 {
             self.copying.ask(self.width);
         }
         let copying = self.copying.below(self.done, self.width);
-        self.done += elements;
+        (self.done, self.left) = (self.done + self.each, self.left - self.each);
         Some(copying)
     }
 }
@@ -203,17 +206,19 @@ mod tests {
             (k0..k0 + steps).flat_map(|row| (0..cols).map(move |col| (row * stride + col) as f32)).collect::<Vec<_>>()
         };
         assert_eq!(taken(&mut strips, 0, 4), expected(0, 4));
+        assert!(strips.begin(b, at(4), [6, width], 0).take().is_none(), "loops without a round");
         // A row and a half of the next one, of which the half is copied again.
-        let mut on_the_way = strips.begin(b, at(4), 6, width);
-        let mut copying = on_the_way.take(12).unwrap();
+        let mut on_the_way = strips.begin(b, at(4), [6, width], 12);
+        assert_eq!(on_the_way.tiles(), 4);
+        let mut copying = on_the_way.take().unwrap();
         for _ in 0..12 / Portable::LANES {
             // SAFETY: any processor has these instructions; the vectors are readable, and there is room for them.
             unsafe { copying.vector(Portable::assume(), width) };
         }
-        assert!(on_the_way.take(6 * width - 11).is_none(), "more than is left");
         strips.keep(&on_the_way);
         assert_eq!(strips.coming.rows, 1);
         assert_eq!(strips.coming.memory[..12], expected(4, 2)[..12]);
+        assert_eq!([(); 4].map(|()| on_the_way.take().is_some()), [true, true, true, false]);
         // The one that is here stays while it is wanted, and another one than was expected is copied whole.
         assert_eq!(taken(&mut strips, 0, 4), expected(0, 4));
         assert_eq!(taken(&mut strips, 4, 6), expected(4, 6));

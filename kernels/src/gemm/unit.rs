@@ -8,7 +8,7 @@ use super::deferred::{Deferred, Update};
 use super::kernel::{Tail, TileArgs, TileKernel};
 use super::plan::Plan;
 use super::raw::Raw;
-use super::strips::{Copying, OnTheWay, Strip, copies, pace};
+use super::strips::{Copying, OnTheWay, Strip};
 use super::{BUFFER_LEN, Finished, Product, Slot};
 use crate::ops::Form;
 use crate::ops::check::Dims;
@@ -81,7 +81,7 @@ impl Product<'_> {
         let defers = self.form == Form::Tn && last && panels && cols == width && kernels[0].deferring().is_some();
         let update = if defers { self.epilogue.update(problem, rows.start, col, tier.panel) } else { None };
         let on_the_way = if defers { None } else { self.next_strip(plan, unit, width, &mut slot.strips) };
-        let lanes = tier.lanes.min(width);
+        let tiles_that_copy = on_the_way.as_ref().map_or(0, OnTheWay::tiles);
         let mut tiles = Tiles {
             product: self,
             problem,
@@ -95,11 +95,8 @@ impl Product<'_> {
             far: plan.far,
             first: k0 == 0,
             last,
-            copying_from: rows
-                .end
-                .saturating_sub(on_the_way.as_ref().map_or(0, |strip| strip.tiles(lanes)) * kernels[0].rows),
+            copying_from: rows.end.saturating_sub((tiles_that_copy + 1) * kernels[0].rows),
             on_the_way,
-            copied: lanes * copies(steps, if self.form == Form::Nn { self.a.run() } else { steps }, pace(width)),
             waits: unit.waiting.at(problem, rows.start, col),
             tail_waits: unit.waiting.at(problem, rows.start, col + width),
             tail_ahead: (rows.start, [b; Tail::STREAMS]),
@@ -151,10 +148,9 @@ struct Tiles<'a> {
     /// Whether chains over k begin here, and whether they end here.
     first: bool,
     last: bool,
-    /// The strip of `b` that the last tiles copy, from this row on, and how many elements each does.
+    /// The strip of `b` that the last tiles copy, from this row on.
     on_the_way: Option<OnTheWay>,
     copying_from: usize,
-    copied: usize,
     /// Where unfinished sums of the first row wait.
     waits: *mut f32,
     /// And those of its tail.
@@ -200,7 +196,7 @@ impl Tiles<'_> {
             }
             let tiles = (group.end - row) / kernel.rows;
             let copying = self.on_the_way.as_mut().filter(|_| row >= self.copying_from);
-            let copying = copying.and_then(|strip| strip.take(self.copied));
+            let copying = copying.and_then(OnTheWay::take);
             args.copying = copying.unwrap_or(Copying::NOTHING);
             let packs = copying.is_some();
             args.tiles = if packs { 1 } else { self.together(args, row == group.start, kernel.rows).min(tiles) };
@@ -304,7 +300,8 @@ impl Tiles<'_> {
         };
         // SAFETY: the tier exists, so the processor has the instructions. `a` is readable at these rows and steps; `b` over
         // whole vectors: packed, or panel-major with padding, or row-major with full vectors only; `start` is a tile in
-        // scratch, `out` another or the result's; for a kernel that packs, `b` is packed and there is a row for each round.
+        // scratch, `out` another or the result's; for a kernel that packs, `b` is packed and there is as much to copy as
+        // it does.
         unsafe { call(args) };
     }
 
